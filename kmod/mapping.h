@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The window: mmap of the device, faults in it, and its address space. */
+#ifndef PAGESPAN_MAPPING_H
+#define PAGESPAN_MAPPING_H
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+
+struct client;
+
+struct address_space *mapping_create(u64 nr_pages);
+void mapping_destroy(struct address_space *mapping);
+int mapping_mmap(struct client *client, struct vm_area_struct *vma);
+
+#endif
