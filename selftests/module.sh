@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Life of the module: parameters that are refused, and loading and unloading
+# that loses no memory. PAGESPAN_KO names the module file; without it modprobe
+# finds it. The module is loaded at the end as it was at the start.
+set -u
+
+rounds=50
+settled=5
+noise_kb=1024
+tests=0
+failures=0
+
+result() {
+	tests=$((tests + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $tests $2"
+	else
+		failures=$((failures + 1))
+		echo "not ok $tests $2"
+	fi
+}
+
+load() {
+	if [ -n "${PAGESPAN_KO:-}" ]; then
+		insmod "$PAGESPAN_KO" "$@"
+	else
+		modprobe pagespan "$@"
+	fi
+}
+
+unload() {
+	rmmod pagespan
+}
+
+kernel_said() {
+	dmesg | tail -n 5 | grep -q "pagespan: $1"
+}
+
+# refused VALUE MESSAGE: size_mb=VALUE does not load and the kernel says why
+refused() {
+	if load "size_mb=$1" 2>/dev/null; then
+		unload
+		return 1
+	fi
+	[ ! -e /dev/pagespan ] && kernel_said "$2"
+}
+
+free_kb() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo
+}
+
+unload_while_open() {
+	exec 9<>/dev/pagespan
+	if unload 2>/dev/null; then
+		exec 9>&-
+		return 1
+	fi
+	exec 9>&-
+	[ -e /dev/pagespan ]
+}
+
+# Every round after the first few must leave as much memory free as the least of those did.
+reload_keeps_memory() {
+	round=0
+	least=0
+	while [ "$round" -lt "$rounds" ]; do
+		round=$((round + 1))
+		load size_mb=16 && unload || return 1
+		[ "$round" -ge "$settled" ] || continue
+		now=$(free_kb)
+		[ "$round" -gt "$settled" ] || least=$now
+		last=$now
+	done
+	echo "# free after round $settled: $least kB, after round $rounds: $last kB"
+	[ "$last" -ge $((least - noise_kb)) ]
+}
+
+if [ "$(id -u)" -ne 0 ] || [ ! -d /sys/module/pagespan ]; then
+	echo "1..0 # SKIP needs root and the pagespan module loaded"
+	exit 4
+fi
+original=$(cat /sys/module/pagespan/parameters/size_mb)
+
+echo "TAP version 13"
+echo "1..9"
+unload_while_open
+result $? module.is_not_unloaded_while_the_device_is_open
+unload
+result $? module.unloads
+refused 0 'size_mb=0 is not from 1'
+result $? module.size_of_zero_is_refused_with_a_message
+refused -64 'size_mb=-64 is not from 1'
+result $? module.negative_size_is_refused_with_a_message
+refused 524288 'size_mb=524288 is more than the memory'
+result $? module.size_above_the_memory_is_refused_with_a_message
+refused 9223372036854775807 'size_mb=9223372036854775807 is not from 1'
+result $? module.absurd_size_is_refused_with_a_message
+ram_mb=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+refused "$((ram_mb - 1))" 'cannot reserve'
+result $? module.memory_that_is_in_use_is_refused_with_a_message
+reload_keeps_memory
+result $? module.loading_and_unloading_loses_no_memory
+load "size_mb=$original"
+result $? module.loads_again
+exit $((failures != 0))

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who owns which pages: allocation, any-subset free, zeroing between clients, return at close. */
+#include "../kselftest_harness.h"
+#include "pagespan_test.h"
+
+FIXTURE(pair)
+{
+	int a, b;
+	char *window_a, *window_b;
+	uint64_t nr_pages;
+};
+
+FIXTURE_SETUP(pair)
+{
+	self->a = client_open();
+	self->b = client_open();
+	ASSERT_LE(0, self->a);
+	ASSERT_LE(0, self->b);
+	self->window_a = client_window(self->a);
+	self->window_b = client_window(self->b);
+	ASSERT_NE(MAP_FAILED, self->window_a);
+	ASSERT_NE(MAP_FAILED, self->window_b);
+	self->nr_pages = client_info(self->a).nr_pages;
+	ASSERT_EQ(self->nr_pages, client_info(self->a).free_pages);
+}
+
+FIXTURE_TEARDOWN(pair)
+{
+	munmap(self->window_a, self->nr_pages * PAGE);
+	munmap(self->window_b, self->nr_pages * PAGE);
+	close(self->a);
+	close(self->b);
+	self->a = client_open();
+	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
+	close(self->a);
+}
+
+/* Takes every free page in spans of nr_pages at first, then less; how many it took. */
+static uint64_t take_everything(int fd)
+{
+	static uint64_t firsts[PAGESPAN_MAX_COUNT];
+	uint64_t taken = 0;
+	uint32_t nr_pages;
+
+	for (nr_pages = 65536; nr_pages; nr_pages /= 2) {
+		long got;
+
+		do {
+			got = client_alloc_bulk(fd, nr_pages, PAGESPAN_MAX_COUNT, firsts, 0);
+			if (got > 0)
+				taken += got * nr_pages;
+		} while (got == PAGESPAN_MAX_COUNT);
+	}
+	return taken;
+}
+
+TEST_F(pair, whole_pool_can_be_taken_and_then_is_enomem)
+{
+	EXPECT_EQ(self->nr_pages, take_everything(self->a));
+	EXPECT_EQ(0, client_info(self->a).free_pages);
+	EXPECT_EQ(0, client_info(self->a).longest_run);
+	EXPECT_EQ(self->nr_pages, client_info(self->a).owned_pages);
+	EXPECT_EQ(-ENOMEM, client_alloc(self->a, 1));
+	EXPECT_EQ(-ENOMEM, client_alloc(self->b, 1));
+	EXPECT_EQ(0, client_free(self->a, 0, self->nr_pages));
+	EXPECT_EQ(self->nr_pages, client_info(self->b).longest_run);
+}
+
+TEST_F(pair, request_is_refused_only_if_no_run_fits)
+{
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	ASSERT_EQ(0, client_free(self->a, 100, 37));
+	ASSERT_EQ(0, client_free(self->a, 1000, 36));
+	EXPECT_EQ(37, client_info(self->b).longest_run);
+	EXPECT_EQ(-ENOMEM, client_alloc(self->b, 38));
+	EXPECT_EQ(100, client_alloc(self->b, 37));
+	EXPECT_EQ(-ENOMEM, client_alloc(self->b, 37));
+	EXPECT_EQ(1000, client_alloc(self->b, 36));
+}
+
+TEST_F(pair, sizes_are_not_rounded)
+{
+	static const uint32_t sizes[] = { 1, 2, 3, 5, 7, 511, 512, 513, 1025, 4097 };
+	uint64_t owned = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ASSERT_LE(0, client_alloc(self->a, sizes[i]));
+		owned += sizes[i];
+	}
+	EXPECT_EQ(owned, client_info(self->a).owned_pages);
+	EXPECT_EQ(self->nr_pages - owned, client_info(self->a).free_pages);
+}
+
+TEST_F(pair, aligned_span_starts_at_a_multiple)
+{
+	for (uint32_t align = 1; align <= PAGESPAN_MAX_ALIGN; align *= 2) {
+		struct pagespan_alloc alloc = {
+			.size = sizeof(alloc),
+			.nr_pages = 3,
+			.align_pages = align,
+			.count = 4,
+		};
+		uint64_t firsts[4];
+
+		alloc.spans = (uintptr_t)firsts;
+		ASSERT_EQ(4, client_ioctl(self->a, PAGESPAN_ALLOC, &alloc));
+		for (int i = 0; i < 4; i++)
+			EXPECT_EQ(0, firsts[i] % align);
+	}
+}
+
+TEST_F(pair, any_subset_of_spans_can_be_freed)
+{
+	long span = client_alloc(self->a, 1024);
+	uint64_t owned = 1024;
+
+	ASSERT_LE(0, span);
+	memset(self->window_a + span * PAGE, 0x5a, 1024 * PAGE);
+	for (int i = 0; i < 1024; i += 2, owned--)
+		ASSERT_EQ(0, client_free(self->a, span + i, 1));
+	EXPECT_EQ(owned, client_info(self->a).owned_pages);
+	for (int i = 0; i < 1024; i++) {
+		char *page = self->window_a + (span + i) * PAGE;
+
+		if (i % 2)
+			ASSERT_TRUE(pages_hold(page, 1, 0x5a));
+		if (i % 2 == 0)
+			ASSERT_EQ(SIGBUS, touch(page, -1));
+	}
+}
+
+TEST_F(pair, free_may_cover_several_spans)
+{
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	EXPECT_EQ(0, client_free(self->a, 3, self->nr_pages - 7));
+	EXPECT_EQ(7, client_info(self->a).owned_pages);
+}
+
+TEST_F(pair, refused_free_changes_nothing)
+{
+	long span = client_alloc(self->a, 8);
+
+	ASSERT_LE(0, span);
+	memset(self->window_a + span * PAGE, 0x11, 8 * PAGE);
+	ASSERT_EQ(0, client_free(self->a, span + 7, 1));
+	EXPECT_EQ(-EINVAL, client_free(self->a, span, 8));
+	EXPECT_EQ(7, client_info(self->a).owned_pages);
+	EXPECT_TRUE(pages_hold(self->window_a + span * PAGE, 7, 0x11));
+}
+
+TEST_F(pair, bulk_free_stops_at_the_first_bad_range)
+{
+	long span = client_alloc(self->a, 8);
+	struct pagespan_range ranges[] = {
+		{ .first = span, .nr_pages = 1 },
+		{ .first = span + 4, .nr_pages = 2 },
+		{ .first = span, .nr_pages = 1 },
+		{ .first = span + 7, .nr_pages = 1 },
+	};
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = 4,
+		.ranges = (uintptr_t)ranges,
+	};
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(2, client_ioctl(self->a, PAGESPAN_FREE, &request));
+	EXPECT_EQ(5, client_info(self->a).owned_pages);
+	EXPECT_EQ(0, touch(self->window_a + (span + 7) * PAGE, -1));
+}
+
+TEST_F(pair, bulk_allocation_gives_what_there_is)
+{
+	uint64_t firsts[8];
+
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, client_free(self->a, 10 + 10 * i, 4));
+	EXPECT_EQ(3, client_alloc_bulk(self->b, 4, 8, firsts, 0));
+	EXPECT_EQ(12, client_info(self->b).owned_pages);
+	EXPECT_EQ(-ENOMEM, client_alloc_bulk(self->b, 4, 8, firsts, 0));
+}
+
+TEST_F(pair, other_client_cannot_see_a_page)
+{
+	long span = client_alloc(self->a, 2);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, touch(self->window_a + span * PAGE, 0x77));
+	EXPECT_EQ(SIGBUS, touch(self->window_b + span * PAGE, -1));
+	EXPECT_EQ(SIGBUS, touch(self->window_b + span * PAGE, 1));
+	EXPECT_EQ(0x77, self->window_a[span * PAGE]);
+}
+
+TEST_F(pair, other_client_cannot_free_a_page)
+{
+	long span = client_alloc(self->a, 2);
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(-EINVAL, client_free(self->b, span, 2));
+	EXPECT_EQ(2, client_info(self->a).owned_pages);
+	EXPECT_EQ(0, touch(self->window_a + span * PAGE, 1));
+}
+
+/* Every page of the pool is written by one client, freed, and shown to the other. */
+TEST_F(pair, pages_are_zeroed_between_clients)
+{
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	memset(self->window_a, 0xa5, self->nr_pages * PAGE);
+	ASSERT_EQ(0, client_free(self->a, 0, self->nr_pages));
+	ASSERT_EQ(self->nr_pages, take_everything(self->b));
+	EXPECT_TRUE(pages_hold(self->window_b, self->nr_pages, 0));
+}
+
+TEST_F(pair, pages_are_zeroed_after_a_client_closed)
+{
+	int fd = client_open();
+	char *window = client_window(fd);
+	long span = client_alloc(fd, 512);
+
+	ASSERT_LE(0, span);
+	memset(window + span * PAGE, 0xee, 512 * PAGE);
+	munmap(window, self->nr_pages * PAGE);
+	close(fd);
+	ASSERT_EQ(self->nr_pages, take_everything(self->b));
+	EXPECT_TRUE(pages_hold(self->window_b + span * PAGE, 512, 0));
+}
+
+TEST_F(pair, pages_keep_their_contents_within_a_client)
+{
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	ASSERT_EQ(0, client_free(self->a, 50, 20));
+	ASSERT_EQ(50, client_alloc(self->a, 20));
+	memset(self->window_a + 50 * PAGE, 0x3c, 20 * PAGE);
+	ASSERT_EQ(0, client_free(self->a, 50, 20));
+	ASSERT_EQ(50, client_alloc(self->a, 20));
+	EXPECT_TRUE(pages_hold(self->window_a + 50 * PAGE, 20, 0x3c));
+}
+
+TEST_F(pair, zero_flag_zeroes_within_a_client)
+{
+	uint64_t first;
+
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	memset(self->window_a + 50 * PAGE, 0x3c, 20 * PAGE);
+	ASSERT_EQ(0, client_free(self->a, 50, 20));
+	ASSERT_EQ(1, client_alloc_bulk(self->a, 20, 1, &first, PAGESPAN_ALLOC_ZERO));
+	ASSERT_EQ(50, first);
+	EXPECT_TRUE(pages_hold(self->window_a + 50 * PAGE, 20, 0));
+}
+
+TEST_F(pair, span_is_physically_contiguous_by_index)
+{
+	long span = client_alloc(self->a, 64);
+
+	ASSERT_LE(0, span);
+	for (int i = 0; i < 64; i++)
+		self->window_a[(span + i) * PAGE] = i;
+	munmap(self->window_a, self->nr_pages * PAGE);
+	self->window_a = client_window(self->a);
+	for (int i = 0; i < 64; i++)
+		EXPECT_EQ(i, self->window_a[(span + i) * PAGE]);
+}
+
+TEST_F(pair, close_returns_everything)
+{
+	int fd = client_open();
+
+	ASSERT_LE(0, client_alloc(fd, 1000));
+	ASSERT_LE(0, client_alloc(fd, 1));
+	EXPECT_EQ(self->nr_pages - 1001, client_info(self->a).free_pages);
+	close(fd);
+	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
+}
+
+TEST_F(pair, mapped_window_keeps_the_client_after_close)
+{
+	int fd = client_open();
+	char *window = client_window(fd);
+	long span = client_alloc(fd, 5);
+
+	ASSERT_LE(0, span);
+	close(fd);
+	EXPECT_EQ(0, touch(window + span * PAGE, 1));
+	EXPECT_EQ(self->nr_pages - 5, client_info(self->a).free_pages);
+	munmap(window, self->nr_pages * PAGE);
+	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
+}
+
+TEST_F(pair, sigkill_returns_everything)
+{
+	int status = IN_CHILD({
+		int fd = client_open();
+		char *window = client_window(fd);
+		long span = client_alloc(fd, 2000);
+
+		memset(window + span * PAGE, 1, 2000 * PAGE);
+		kill(getpid(), SIGKILL);
+	});
+
+	EXPECT_EQ(128 + SIGKILL, status);
+	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
+}
+
+TEST_F(pair, inherited_descriptor_is_the_same_client)
+{
+	long span = client_alloc(self->a, 4);
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(0, IN_CHILD(_exit(client_free(self->a, span, 4) ? 1 : 0)));
+	EXPECT_EQ(0, client_info(self->a).owned_pages);
+}
+
+TEST_F(pair, information_adds_up)
+{
+	struct pagespan_info info;
+
+	ASSERT_LE(0, client_alloc(self->a, 10));
+	ASSERT_LE(0, client_alloc(self->b, 20));
+	info = client_info(self->a);
+	EXPECT_EQ(sizeof(info), info.size);
+	EXPECT_EQ(PAGESPAN_SOURCE_CONTIG, info.source);
+	EXPECT_EQ(10, info.owned_pages);
+	EXPECT_EQ(0, info.quarantined_pages);
+	EXPECT_EQ(self->nr_pages - 30, info.free_pages);
+	EXPECT_LE(info.longest_run, info.free_pages);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the kselftests of /dev/pagespan share. */
+#ifndef PAGESPAN_TEST_H
+#define PAGESPAN_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pagespan.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+
+static inline int client_open(void)
+{
+	return open("/dev/pagespan", O_RDWR | O_CLOEXEC);
+}
+
+/* Result of an ioctl, or -errno. */
+static inline long client_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	long ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline long client_alloc_bulk(int fd, uint32_t nr_pages, uint32_t count, uint64_t *firsts,
+				     uint32_t flags)
+{
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = flags,
+		.nr_pages = nr_pages,
+		.align_pages = 1,
+		.count = count,
+		.spans = (uintptr_t)firsts,
+	};
+
+	return client_ioctl(fd, PAGESPAN_ALLOC, &alloc);
+}
+
+/* Index of the first page, or -errno. */
+static inline long client_alloc(int fd, uint32_t nr_pages)
+{
+	uint64_t first;
+	long ret = client_alloc_bulk(fd, nr_pages, 1, &first, 0);
+
+	return ret < 0 ? ret : (long)first;
+}
+
+/* 0 or -errno. */
+static inline long client_free(int fd, uint64_t first, uint64_t nr_pages)
+{
+	struct pagespan_range range = { .first = first, .nr_pages = nr_pages };
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = 1,
+		.ranges = (uintptr_t)&range,
+	};
+	long ret = client_ioctl(fd, PAGESPAN_FREE, &request);
+
+	return ret < 0 ? ret : 0;
+}
+
+static inline struct pagespan_info client_info(int fd)
+{
+	struct pagespan_info info = { .size = sizeof(info) };
+
+	if (ioctl(fd, PAGESPAN_INFO, &info) < 0)
+		abort();
+	return info;
+}
+
+/* A window over the whole pool. */
+static inline char *client_window(int fd)
+{
+	return mmap(NULL, client_info(fd).nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    fd, 0);
+}
+
+static sigjmp_buf touch_failed;
+
+static inline void touch_handler(int signal)
+{
+	siglongjmp(touch_failed, signal);
+}
+
+/* Reads (or writes, if value >= 0) a byte; 0, or the signal that it raised. */
+static inline int touch(volatile char *byte, int value)
+{
+	struct sigaction action = { .sa_handler = touch_handler };
+	struct sigaction old_bus, old_segv;
+	int raised;
+
+	sigaction(SIGBUS, &action, &old_bus);
+	sigaction(SIGSEGV, &action, &old_segv);
+	raised = sigsetjmp(touch_failed, 1);
+	if (!raised) {
+		if (value >= 0)
+			*byte = value;
+		else
+			(void)*byte;
+	}
+	sigaction(SIGBUS, &old_bus, NULL);
+	sigaction(SIGSEGV, &old_segv, NULL);
+	return raised;
+}
+
+/* Whether nr_pages pages hold nothing but this byte. */
+static inline bool pages_hold(const char *pages, unsigned long nr_pages, char byte)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_pages * PAGE; i++)
+		if (pages[i] != byte)
+			return false;
+	return true;
+}
+
+/* Exit status of a child that runs the statements, or 128 plus the signal that ended it. */
+#define IN_CHILD(...)							\
+	({								\
+		int status_;						\
+		pid_t pid_ = fork();					\
+									\
+		if (!pid_) {						\
+			__VA_ARGS__;					\
+			_exit(0);					\
+		}							\
+		waitpid(pid_, &status_, 0);				\
+		WIFSIGNALED(status_) ? 128 + WTERMSIG(status_)		\
+				     : WEXITSTATUS(status_);		\
+	})
+
+/* Waits up to two seconds for a condition that another context makes true. */
+#define EVENTUALLY(condition)						\
+	({								\
+		int tries_ = 2000;					\
+									\
+		while (!(condition) && --tries_)			\
+			usleep(1000);					\
+		tries_ > 0;						\
+	})
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The quarantine: a freed page that the kernel still pins goes to nobody until it is released. */
+#define _GNU_SOURCE
+#include <sys/uio.h>
+
+#include "../kselftest_harness.h"
+#include "pagespan_test.h"
+
+FIXTURE(pinned)
+{
+	int fd, other;
+	uint64_t nr_pages;
+	long span;
+	char *page;
+	int pipe[2];
+};
+
+/* Two pages of a span of four lie in a pipe, which holds the pages themselves. */
+FIXTURE_SETUP(pinned)
+{
+	struct iovec two;
+
+	self->fd = client_open();
+	self->other = client_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_LE(0, self->other);
+	self->nr_pages = client_info(self->fd).nr_pages;
+	self->span = client_alloc(self->fd, 4);
+	ASSERT_LE(0, self->span);
+	self->page = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
+			  self->span * PAGE);
+	ASSERT_NE(MAP_FAILED, self->page);
+	memset(self->page, 0x6b, 4 * PAGE);
+	ASSERT_EQ(0, pipe(self->pipe));
+	two = (struct iovec){ .iov_base = self->page + PAGE, .iov_len = 2 * PAGE };
+	ASSERT_EQ(2 * PAGE, vmsplice(self->pipe[1], &two, 1, 0));
+}
+
+FIXTURE_TEARDOWN(pinned)
+{
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+	close(self->fd);
+	close(self->other);
+	self->fd = client_open();
+	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_pages));
+	close(self->fd);
+}
+
+static uint64_t take_all_but(int fd, uint64_t nr_pages)
+{
+	static uint64_t firsts[PAGESPAN_MAX_COUNT];
+	uint64_t taken = 0;
+	long got;
+
+	while ((got = client_alloc_bulk(fd, 1, PAGESPAN_MAX_COUNT, firsts, 0)) > 0)
+		taken += got;
+	return nr_pages - taken;
+}
+
+TEST_F(pinned, pinned_page_stays_charged_until_the_last_pin_goes)
+{
+	struct pagespan_info info;
+
+	ASSERT_EQ(0, client_free(self->fd, self->span, 4));
+	info = client_info(self->fd);
+	EXPECT_EQ(0, info.owned_pages);
+	EXPECT_EQ(2, info.quarantined_pages);
+	EXPECT_EQ(self->nr_pages - 2, info.free_pages);
+	usleep(500000);
+	EXPECT_EQ(2, client_info(self->fd).quarantined_pages);
+
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	EXPECT_EQ(self->nr_pages, client_info(self->fd).free_pages);
+}
+
+TEST_F(pinned, pinned_page_is_given_to_nobody)
+{
+	static char data[2 * PAGE];
+
+	ASSERT_EQ(0, client_free(self->fd, self->span, 4));
+	EXPECT_EQ(2, take_all_but(self->other, self->nr_pages));
+	ASSERT_EQ(2 * PAGE, read(self->pipe[0], data, sizeof(data)));
+	EXPECT_TRUE(pages_hold(data, 2, 0x6b));
+}
+
+TEST_F(pinned, quarantined_page_is_not_the_clients_to_touch_or_free)
+{
+	ASSERT_EQ(0, client_free(self->fd, self->span, 4));
+	EXPECT_EQ(SIGBUS, touch(self->page + PAGE, -1));
+	EXPECT_EQ(-EINVAL, client_free(self->fd, self->span + 1, 1));
+	EXPECT_EQ(2, client_info(self->fd).quarantined_pages);
+}
+
+TEST_F(pinned, quarantine_outlives_the_client)
+{
+	static char data[2 * PAGE];
+
+	munmap(self->page, 4 * PAGE);
+	close(self->fd);
+	usleep(100000);
+	EXPECT_EQ(self->nr_pages - 2, client_info(self->other).free_pages);
+	ASSERT_EQ(2 * PAGE, read(self->pipe[0], data, sizeof(data)));
+	EXPECT_TRUE(pages_hold(data, 2, 0x6b));
+	EXPECT_TRUE(EVENTUALLY(client_info(self->other).free_pages == self->nr_pages));
+}
+
+static int module_references(void)
+{
+	int references = -1;
+	FILE *file = fopen("/sys/module/pagespan/refcnt", "r");
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &references) != 1)
+		references = -1;
+	fclose(file);
+	return references;
+}
+
+TEST_F(pinned, module_is_held_while_a_page_is_quarantined)
+{
+	int before = module_references();
+
+	if (before < 0)
+		SKIP(return, "pagespan is built in");
+	ASSERT_EQ(0, client_free(self->fd, self->span, 4));
+	EXPECT_EQ(before + 1, module_references());
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+	EXPECT_TRUE(EVENTUALLY(module_references() == before));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stress: threads of several clients allocate, tag, verify and free subsets at
+ * once, and die by SIGKILL; no page is ever lost or shared.
+ */
+#include <pthread.h>
+#include <time.h>
+
+#include "../kselftest_harness.h"
+#include "pagespan_test.h"
+
+#define SECONDS		5
+#define CLIENTS		3
+#define THREADS		2
+#define SLOTS		64
+
+struct worker {
+	int fd;
+	char *window;
+	uint64_t tag;
+	unsigned int seed;
+	time_t until;
+	bool failed;
+};
+
+static void tag_page(struct worker *worker, uint64_t index)
+{
+	uint64_t *page = (uint64_t *)(worker->window + index * PAGE);
+
+	page[0] = page[511] = worker->tag ^ index;
+}
+
+static bool page_is_tagged(struct worker *worker, uint64_t index)
+{
+	uint64_t *page = (uint64_t *)(worker->window + index * PAGE);
+
+	return page[0] == (worker->tag ^ index) && page[511] == (worker->tag ^ index);
+}
+
+/* Frees a span in up to three pieces, each verified first. */
+static void release(struct worker *worker, uint64_t first, uint32_t nr_pages)
+{
+	while (nr_pages) {
+		uint32_t piece = 1 + rand_r(&worker->seed) % nr_pages;
+
+		for (uint32_t i = 0; i < piece; i++)
+			if (!page_is_tagged(worker, first + i))
+				worker->failed = true;
+		if (client_free(worker->fd, first, piece))
+			worker->failed = true;
+		first += piece;
+		nr_pages -= piece;
+	}
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	struct {
+		uint64_t first;
+		uint32_t nr_pages;
+	} slots[SLOTS] = { 0 };
+
+	while (time(NULL) < worker->until && !worker->failed) {
+		int slot = rand_r(&worker->seed) % SLOTS;
+		uint32_t nr_pages = 1 + rand_r(&worker->seed) % 40;
+		long first;
+
+		release(worker, slots[slot].first, slots[slot].nr_pages);
+		slots[slot].nr_pages = 0;
+		first = client_alloc(worker->fd, nr_pages);
+		if (first == -ENOMEM)
+			continue;
+		if (first < 0) {
+			worker->failed = true;
+			break;
+		}
+		for (uint32_t i = 0; i < nr_pages; i++)
+			tag_page(worker, first + i);
+		slots[slot].first = first;
+		slots[slot].nr_pages = nr_pages;
+	}
+	for (int slot = 0; slot < SLOTS; slot++)
+		release(worker, slots[slot].first, slots[slot].nr_pages);
+	return NULL;
+}
+
+/* One client with several threads; 0 if no page was lost or foreign. */
+static int run_client(int number, int seconds)
+{
+	struct worker workers[THREADS];
+	pthread_t threads[THREADS];
+	int fd = client_open();
+	char *window = client_window(fd);
+	int failed = 0;
+
+	for (int i = 0; i < THREADS; i++) {
+		workers[i] = (struct worker){
+			.fd = fd,
+			.window = window,
+			.tag = (uint64_t)(number * THREADS + i + 1) << 48,
+			.seed = number * THREADS + i,
+			.until = time(NULL) + seconds,
+		};
+		pthread_create(&threads[i], NULL, work, &workers[i]);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		failed |= workers[i].failed;
+	}
+	return failed || client_info(fd).owned_pages;
+}
+
+TEST(no_page_is_lost_or_shared)
+{
+	int fd = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	pid_t pids[CLIENTS];
+	int status;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			_exit(run_client(i, SECONDS));
+	}
+	for (int i = 0; i < CLIENTS; i++) {
+		waitpid(pids[i], &status, 0);
+		EXPECT_EQ(0, status);
+	}
+	EXPECT_TRUE(EVENTUALLY(client_info(fd).free_pages == nr_pages));
+	EXPECT_EQ(nr_pages, client_info(fd).longest_run);
+}
+
+TEST(sigkill_at_any_moment_loses_no_page)
+{
+	int fd = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	unsigned int seed = 1;
+
+	for (int round = 0; round < 40; round++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(run_client(round, 60));
+		usleep(1000 + rand_r(&seed) % 100000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	EXPECT_TRUE(EVENTUALLY(client_info(fd).free_pages == nr_pages));
+	EXPECT_EQ(nr_pages, client_info(fd).longest_run);
+}
+
+TEST_HARNESS_MAIN
