@@ -5,11 +5,11 @@
  * Each page has one word: the id of the client that owns it, or owned it last,
  * and a state.
  *
- *	         client_publish          client_free
- *	  FREE ─────────────────► OWNED ─────────────► LEAVING
- *	   ▲                                           │     │ pinned
- *	   │                    unpinned               │     ▼
- *	   └───────────────────────────────────────────┴─ quarantine
+ *	       client_publish         client_free
+ *	 FREE ----------------> OWNED ------------> LEAVING
+ *	  ^                                          |   | pinned
+ *	  |                 unpinned                 |   v
+ *	  +------------------------------------------+-- quarantine
  *
  * FREE also covers pages that client_reserve() has taken from the span map and
  * not published: nobody but the reserving thread can reach those.  Ids are
@@ -72,6 +72,7 @@ static u64 owner_read(const struct registry *registry, u64 index)
 
 static void owner_write(struct registry *registry, u64 index, u64 id, enum owner_state state)
 {
+	/* Pairs with owner_read(). */
 	smp_store_release(&registry->owner[index], owner_word(id, state));
 }
 

@@ -26,7 +26,7 @@ struct registry {
 	struct pool *pool;
 	u64 *owner;
 	unsigned long *quarantine;
-	spinlock_t quarantine_lock;
+	spinlock_t quarantine_lock;	/* innermost */
 	u64 nr_quarantined;
 	unsigned long retry_delay;
 	struct delayed_work retry;

@@ -39,7 +39,7 @@ static int __init pagespan_init(void)
 {
 	int ret;
 
-	BUILD_BUG_ON(PAGE_SIZE != PAGESPAN_PAGE_SIZE || BITS_PER_LONG != 64);
+	BUILD_BUG_ON(PAGE_SHIFT != 12 || BITS_PER_LONG != 64);
 	ret = check_size();
 	if (ret)
 		return ret;

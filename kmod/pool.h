@@ -19,7 +19,7 @@
  * @base_pfn: page frame of index 0
  */
 struct pool {
-	spinlock_t lock;
+	spinlock_t lock;	/* see client.c for the order of locks */
 	struct span_map map;
 	void *metadata;
 	u64 nr_pages;

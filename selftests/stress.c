@@ -27,7 +27,8 @@ static void tag_page(struct worker *worker, uint64_t index)
 {
 	uint64_t *page = (uint64_t *)(worker->window + index * PAGE);
 
-	page[0] = page[511] = worker->tag ^ index;
+	page[0] = worker->tag ^ index;
+	page[511] = worker->tag ^ index;
 }
 
 static bool page_is_tagged(struct worker *worker, uint64_t index)

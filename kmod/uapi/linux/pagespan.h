@@ -90,7 +90,7 @@ struct pagespan_alloc {
 #define PAGESPAN_ALLOC		_IO(PAGESPAN_TYPE, 0x00)
 
 /* Every byte of the spans is 0. */
-#define PAGESPAN_ALLOC_ZERO	(1U << 0)
+#define PAGESPAN_ALLOC_ZERO	0x1
 
 /**
  * struct pagespan_range - pages [first, first + nr_pages)

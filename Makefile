@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+#
+# pagespan. `make help` lists the public targets; everything they make is under $(BUILD).
+
+BUILD ?= build
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+SONAME := libpagespan.so.1
+
+CC = gcc
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Werror
+LIB_CFLAGS = -std=gnu11 $(WARNINGS) $(CFLAGS) -Ilib/include -Ikmod/uapi
+
+.DELETE_ON_ERROR:
+.PHONY: all module lib tools demo test test-quick install clean help
+
+all: module lib tools ## the module, the library and the programs (KVER= or KDIR= choose the kernel)
+
+module: ## pagespan.ko alone, in build/module-RELEASE
+	tools/build-module $(if $(KDIR),--kdir $(KDIR),$(KVER))
+
+# ---- the library ---------------------------------------------------------------------------
+
+LIB_SOURCES := $(wildcard lib/*.c) kmod/span_map.c
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
+
+lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) ## libpagespan.a and .so alone
+	@:
+
+$(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -MMD -MP
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(LIB_CFLAGS) -c $< -o $@
+
+$(BUILD)/lib/libpagespan.a: $(LIB_OBJECTS)
+	@mkdir -p $(@D)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/pagespan.map \
+		-Wl,-z,defs $(LIB_OBJECTS) -o $@
+	ln -sf $(SONAME) $(@D)/libpagespan.so
+
+-include $(LIB_OBJECTS:.o=.d)
+
+# ---- programs, tests, benchmarks: a fragment each --------------------------------------------
+
+include lib/examples/examples.mk
+-include selftests/host/span_map.mk
+include selftests/host/lib.mk
+
+tools: $(BUILD)/examples/codeindex ## the programs alone
+	@:
+
+demo: ## codeindex in a VM, on the kernel headers or on INPUT=DIR
+	@tools/demo $(INPUT)
+
+test: ## every test; ends in "N passed, N failed"
+	@selftests/run all
+
+test-quick: ## the tests that take less than two minutes together
+	@selftests/run quick
+
+install: lib tools ## library, headers and programs under DESTDIR/PREFIX, and modules that were built
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
+	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 lib/include/pagespan/*.h $(DESTDIR)$(PREFIX)/include/pagespan/
+	install -m 644 kmod/uapi/linux/pagespan.h $(DESTDIR)$(PREFIX)/include/linux/
+	install -m 644 $(BUILD)/lib/libpagespan.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libpagespan.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/pagespan.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/pagespan.pc
+	install -m 755 $(BUILD)/examples/codeindex $(DESTDIR)$(PREFIX)/bin/
+	for ko in $(wildcard $(BUILD)/module-*/pagespan.ko); do \
+		release=$${ko#$(BUILD)/module-}; \
+		install -D -m 644 $$ko $(DESTDIR)/lib/modules/$${release%/*}/updates/pagespan.ko || exit; \
+	done
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24

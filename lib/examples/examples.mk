@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+#
+# The example programs, for inclusion in the top Makefile.  codeindex's index and job are compiled
+# twice: on pagespan, and, as *_malloc.o, on malloc.
+
+EXAMPLES_OBJ := $(BUILD)/obj/examples
+EXAMPLES_CFLAGS = -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -Ilib/include -MMD -MP
+
+CODEINDEX_OBJECTS := $(addprefix $(EXAMPLES_OBJ)/,codeindex.o codeindex_corpus.o codeindex_index.o \
+	codeindex_index_malloc.o codeindex_job.o codeindex_job_malloc.o codeindex_process.o \
+	codeindex_report.o codeindex_writer.o)
+
+$(EXAMPLES_OBJ)/%.o: lib/examples/%.c lib/examples/examples.mk
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLES_CFLAGS) -c $< -o $@
+
+$(EXAMPLES_OBJ)/%_malloc.o: lib/examples/%.c lib/examples/examples.mk
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLES_CFLAGS) -DCODEINDEX_MALLOC -c $< -o $@
+
+$(BUILD)/examples/codeindex: $(CODEINDEX_OBJECTS) $(BUILD)/lib/libpagespan.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
+
+-include $(CODEINDEX_OBJECTS:.o=.d)

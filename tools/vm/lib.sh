@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# What tools/setup and the scripts in tools/vm share: messages, apt, and the cache of unpacked
+# packages. A script sets `self` to its own name, then sources this file.
+
+: "${self:?}"
+
+say() { printf '%s: %s\n' "$self" "$*" >&2; }
+
+# fail STATUS MESSAGE
+fail() {
+	local status=$1
+	shift
+	say "$*"
+	exit "$status"
+}
+
+# require PROGRAM…: all of them, or it says how to get them
+require() {
+	local program
+	for program; do
+		command -v "$program" >/dev/null || fail 125 "$program is missing; run: tools/setup vm"
+	done
+}
+
+# ---- apt -----------------------------------------------------------------------------------
+
+readonly apt_lists=/var/lib/apt/lists
+
+# Waits for another apt's lock and retries network hiccups instead of failing at once.
+apt_do() {
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root \
+		-o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@"
+}
+
+apt_has_lists() {
+	compgen -G "$apt_lists/*Packages*" >/dev/null
+}
+
+# apt-get update itself does not wait for the lock on the lists: a second one fails at once.
+apt_update() {
+	local attempt
+	[ "$(id -u)" = 0 ] || { say "cannot refresh the package lists: not root (run: sudo apt-get update)"; return 1; }
+	say "refreshing the package lists"
+	for attempt in 1 2 3; do
+		[ "$attempt" = 1 ] || sleep "$attempt"
+		apt_do update >/dev/null && return 0
+	done
+	return 1
+}
+
+# apt_retry COMMAND…: the command, once more after refreshing the lists when they are absent or it fails.
+apt_retry() {
+	if apt_has_lists; then
+		"$@" && return 0
+	fi
+	apt_update && "$@"
+}
+
+# apt_field FIELD PACKAGE: a field of the version apt would install
+apt_field() {
+	apt-cache show --no-all-versions "$2" 2>/dev/null | sed -n "s/^$1: //p;/^\$/q"
+}
+
+# ---- the cache -----------------------------------------------------------------------------
+
+cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/pagespan
+
+# cached_newest GLOB: the newest directory that matches
+cached_newest() {
+	compgen -G "$1" | sort -V | tail -n 1
+}
+
+# unpacked NAME GLOB: prints the directory of what NAME stands for today, downloading it if need be.
+# The caller defines   resolve          prints the directory's path, from the package lists; and
+#                      download DIR TMP fills TMP, which becomes DIR.
+# What NAME resolved to is remembered until the package lists change. Without a network the newest
+# directory that matches GLOB serves.
+unpacked() {
+	local name=$1 glob=$2 pointer=$cache/$1.current dir
+	unpacked_now "$pointer" && return
+	mkdir -p "${pointer%/*}"
+	exec 9>"$pointer.lock"
+	flock -n 9 || { say "waiting for another download of $name"; flock 9; }
+	unpacked_now "$pointer" && return
+	if apt_retry unpacked_fetch; then
+		unpacked_now "$pointer"
+	else
+		dir=$(cached_newest "$glob") || fail 1 "cannot download ${name/\// }, and the cache has none"
+		say "the package archive is out of reach: using $(basename "$dir")"
+		printf '%s\n' "$dir"
+	fi
+}
+
+# Fails when the pointer is missing, older than the package lists, or points nowhere.
+unpacked_now() {
+	local dir
+	[ "$1" -nt "$apt_lists" ] && read -r dir <"$1" && [ -d "$dir" ] && printf '%s\n' "$dir"
+}
+
+unpacked_fetch() {
+	local dir
+	dir=$(resolve) || return
+	if [ ! -d "$dir" ]; then
+		rm -rf "$dir.tmp"
+		mkdir -p "$dir.tmp"
+		download "$dir" "$dir.tmp" >&2 || { rm -rf "$dir.tmp"; return 1; }
+		mv -T "$dir.tmp" "$dir"
+	fi
+	printf '%s\n' "$dir" >"$pointer.tmp"
+	mv "$pointer.tmp" "$pointer"
+}
