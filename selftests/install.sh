@@ -60,6 +60,7 @@ exports_only_its_own_names() {
 }
 
 echo "TAP version 13"
+# shellcheck disable=SC2016 # backticks are meant
 sed -n '/^```c$/,/^```$/{/^```/!p}' README.md >"$tmp/example.c"
 promise install.installs make --no-print-directory install DESTDIR="$tmp/root" PREFIX=/usr
 promise install.readme_program_builds_on_the_shared_library builds cc "$tmp/example.c"

@@ -33,8 +33,8 @@ static const struct {
 	const char *name;
 	job_function *job;
 } memories[NR_MEMORIES] = {
-	[PAGESPAN] = { "pagespan", pagespan_job },
-	[MALLOC] = { "malloc", malloc_job },
+	[PAGESPAN] = {"pagespan", pagespan_job},
+	[MALLOC] = {"malloc", malloc_job},
 };
 
 struct options {
@@ -61,27 +61,30 @@ struct outcome {
 static const char usage_text[] =
 	"usage: codeindex [options] DIR\n"
 	"\n"
-	"Indexes every identifier in the text files below DIR, in memory, on pagespan and on malloc,\n"
-	"compares the two indexes and prints what each cost.\n"
+	"Indexes every identifier in the text files below DIR, in memory, on pagespan\n"
+	"and on malloc, compares the two indexes and prints what each cost.\n"
 	"\n"
 	"  -m, --memory=MEMORY  pagespan, malloc or both (default: both)\n"
 	"  -o, --output=FILE    write the index to FILE; - is standard output\n"
-	"      --query=NAME     print the lines NAME stands on, as path:line; may be repeated\n"
-	"                       (default: the five identifiers that stand on the most lines)\n"
+	"      --query=NAME     print the lines NAME stands on, as path:line; repeatable\n"
+	"                       (default: the five identifiers on the most lines)\n"
 	"  -q, --quiet          print nothing but the lines found\n"
 	"  -h, --help           print this text\n"
 	"\n"
-	"Files with a NUL byte in their first 8 KiB, symbolic links, .git, .hg and .svn are skipped.\n"
-	"The texts may be 4 GiB together.\n"
+	"Files with a NUL byte in their first 8 KiB, symbolic links, .git, .hg and .svn\n"
+	"are skipped.  The texts may be 4 GiB together.\n"
 	"\n"
 	"Exit status: 0 done, 1 failed or the indexes differ, 2 wrong usage.\n";
 
 static bool is_identifier(const char *name)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
-	static const char others[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+	static const char digits[] = "0123456789";
+	static const char others[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+	const char *at = name;
 
-	return *name && strchr(letters, *name) && !name[strspn(name, others)];
+	while (*at && (strchr(others, *at) || (at > name && strchr(digits, *at))))
+		at++;
+	return *name && !*at;
 }
 
 __attribute__((noreturn, format(printf, 1, 2))) static void wrong_usage(const char *format, ...)
@@ -103,13 +106,13 @@ static void add_query(struct options *options, const char *name)
 
 	if (!is_identifier(name))
 		wrong_usage("not an identifier: '%s'", name);
-	options->queries = reallocarray(options->queries, options->nr_queries + 1,
-					sizeof(*options->queries));
+	options->queries =
+		reallocarray(options->queries, options->nr_queries + 1, sizeof(*options->queries));
 	if (!padded || !options->queries) {
 		perror("codeindex");
 		exit(EXIT_FAILURE);
 	}
-	options->queries[options->nr_queries++] = memcpy(padded, name, length);
+	options->queries[options->nr_queries++] = memcpy(padded, name, length + 1);
 }
 
 static void choose_memory(struct options *options, const char *name)
@@ -129,16 +132,13 @@ static void parse_options(struct options *options, int argc, char **argv)
 {
 	enum { QUERY = 256 };
 	static const struct option names[] = {
-		{ "memory", required_argument, NULL, 'm' },
-		{ "output", required_argument, NULL, 'o' },
-		{ "query", required_argument, NULL, QUERY },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"memory", required_argument, NULL, 'm'},  {"output", required_argument, NULL, 'o'},
+		{"query", required_argument, NULL, QUERY}, {"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 	};
 	int option;
 
-	*options = (struct options){ .use = { true, true } };
+	*options = (struct options){.use = {true, true}};
 	while ((option = getopt_long(argc, argv, "m:o:qh", names, NULL)) != -1) {
 		switch (option) {
 		case 'm':
@@ -180,7 +180,7 @@ static int map_text(int fd, struct text *text)
 	data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (data == MAP_FAILED)
 		return -errno;
-	*text = (struct text){ data, (size_t)status.st_size };
+	*text = (struct text){data, (size_t)status.st_size};
 	return 0;
 }
 
@@ -288,7 +288,7 @@ static void print_report(const struct options *options, const struct corpus *cor
 
 static bool run(const struct options *options, const struct corpus *corpus)
 {
-	struct outcome outcomes[NR_MEMORIES] = { 0 };
+	struct outcome outcomes[NR_MEMORIES] = {0};
 	const struct outcome *first = &outcomes[options->use[PAGESPAN] ? PAGESPAN : MALLOC];
 
 	for (int i = 0; i < NR_MEMORIES; i++) {

@@ -80,7 +80,7 @@ static int walk_entry(struct corpus *corpus, size_t *capacity, const char *direc
 
 static int find_files(struct corpus *corpus, const char *directory)
 {
-	char *const roots[] = { (char *)directory, NULL };
+	char *const roots[] = {(char *)directory, NULL};
 	size_t capacity = 0;
 	FTSENT *entry;
 	int err = 0;
@@ -184,7 +184,7 @@ int corpus_read(struct corpus *corpus, const char *directory)
 
 	if (root < 0)
 		return -errno;
-	*corpus = (struct corpus){ 0 };
+	*corpus = (struct corpus){0};
 	err = find_files(corpus, directory);
 	if (err)
 		goto out_free;
@@ -210,5 +210,5 @@ void corpus_free(struct corpus *corpus)
 	free(corpus->files);
 	if (corpus->buffer)
 		munmap(corpus->buffer, corpus->buffer_bytes);
-	*corpus = (struct corpus){ 0 };
+	*corpus = (struct corpus){0};
 }

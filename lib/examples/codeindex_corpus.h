@@ -19,7 +19,7 @@
 #define CORPUS_MAX ((uint64_t)UINT32_MAX)
 
 struct corpus_file {
-	char *path; /* relative to the directory */
+	char *path;       /* relative to the directory */
 	const char *text; /* size bytes, then CORPUS_PADDING zero bytes */
 	size_t size;
 };
@@ -27,10 +27,10 @@ struct corpus_file {
 struct corpus {
 	struct corpus_file *files;
 	size_t nr_files;
-	size_t nr_binary; /* skipped: a NUL byte in the first kilobytes */
+	size_t nr_binary;     /* skipped: a NUL byte in the first kilobytes */
 	size_t nr_unreadable; /* files and directories, each named on stderr */
-	uint64_t bytes; /* of all texts */
-	char *buffer; /* one mapping that holds the texts */
+	uint64_t bytes;       /* of all texts */
+	char *buffer;         /* one mapping that holds the texts */
 	size_t buffer_bytes;
 };
 

@@ -13,18 +13,18 @@
 #include <errno.h>
 #include <string.h>
 
-#define likely(condition) __builtin_expect(!!(condition), 1)
+#define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-#define ADDRESS_BITS 48
-#define ADDRESS_MASK (((uint64_t)1 << ADDRESS_BITS) - 1)
-#define SLOTS_FIRST_SHIFT (64 - 13)
-#define HASH_FACTOR 0x9e3779b97f4a7c15
+#define ADDRESS_BITS        48
+#define ADDRESS_MASK        (((uint64_t)1 << ADDRESS_BITS) - 1)
+#define SLOTS_FIRST_SHIFT   (64 - 13)
+#define HASH_FACTOR         0x9e3779b97f4a7c15
 
 enum byte_class { OTHER, END, NEWLINE, DIGIT, LETTER };
 
 static const uint8_t byte_classes[256] = {
-	['\0'] = END,		['\n'] = NEWLINE,      ['0' ... '9'] = DIGIT,
+	['\0'] = END,           ['\n'] = NEWLINE,       ['0' ... '9'] = DIGIT,
 	['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, ['_'] = LETTER,
 };
 
@@ -32,7 +32,7 @@ static const uint8_t byte_classes[256] = {
 struct name {
 	const char *text;
 	size_t full_bytes; /* in full words */
-	uint64_t last; /* the word behind these, zeros behind the name's end */
+	uint64_t last;     /* the word behind these, zeros behind the name's end */
 };
 
 static inline uint64_t load_word(const char *at)
@@ -70,6 +70,7 @@ static inline uint64_t hash_name(const struct name *name)
 	return hash_word(hash, name->last);
 }
 
+/* Only the last word of a name holds a zero, so while full words agree both go on. */
 static inline bool has_name(const struct identifier *identifier, const struct name *name)
 {
 	size_t i = 0;
@@ -87,8 +88,7 @@ static inline struct identifier *identifier_at(uint64_t slot)
 }
 
 /* The slot that holds a name, or the empty one where it belongs. */
-static inline uint64_t *find_slot(const struct index *index, const struct name *name,
-				  uint64_t hash)
+static inline uint64_t *find_slot(const struct index *index, const struct name *name, uint64_t hash)
 {
 	uint64_t *slots = index->slots.block;
 	uint64_t i = hash >> index->slots_shift;
@@ -104,7 +104,7 @@ static inline uint64_t *find_slot(const struct index *index, const struct name *
 
 static int open_slots(struct index *index, unsigned int shift)
 {
-	struct table slots = { .bytes = sizeof(uint64_t) << (64 - shift) };
+	struct table slots = {.bytes = sizeof(uint64_t) << (64 - shift)};
 
 	if (slots.bytes <= BLOCK_MAX)
 		slots.block = memory_block_zeroed(&index->memory, slots.bytes);
@@ -273,7 +273,7 @@ static struct identifier *add_identifier(struct index *index, const struct name 
 	identifier = memory_object(&index->memory, sizeof(*identifier) + name_bytes);
 	if (!identifier)
 		return NULL;
-	*identifier = (struct identifier){ .capacity = POSTINGS_INLINE };
+	*identifier = (struct identifier){.capacity = POSTINGS_INLINE};
 	memcpy(identifier->name, name->text, name->full_bytes);
 	memcpy(identifier->name + name->full_bytes, &last, sizeof(last));
 	*find_slot(index, name, hash) = (uintptr_t)identifier | hash << ADDRESS_BITS;
@@ -335,7 +335,7 @@ int index_open(struct index *index)
 {
 	int err;
 
-	*index = (struct index){ 0 };
+	*index = (struct index){0};
 	err = memory_open(&index->memory);
 	if (err)
 		return err;
@@ -376,8 +376,9 @@ void index_finish(struct index *index)
 		struct identifier *identifier = large[i];
 		void *block = identifier->block;
 
-		identifier->capacity = (uint32_t)memory_trim(&index->memory, &block,
-							     identifier->capacity, identifier->used);
+		identifier->capacity =
+			(uint32_t)memory_trim(&index->memory, &block, identifier->capacity,
+					      identifier->used);
 		identifier->block = block;
 	}
 	table_trim(index, &index->paths, index->nr_files * sizeof(char *));
@@ -514,6 +515,14 @@ static void free_each(struct index *index)
 		memory_object_free(&index->memory, paths[i]);
 }
 
+static void free_large(struct index *index)
+{
+	struct identifier **large = index->large.block;
+
+	for (uint32_t i = 0; i < index->nr_large; i++)
+		free_identifier(index, large[i]);
+}
+
 static void free_table(struct index *index, struct table *table)
 {
 	memory_block_free(&index->memory, table->block, table->bytes);
@@ -521,14 +530,10 @@ static void free_table(struct index *index, struct table *table)
 
 void index_close(struct index *index)
 {
-	struct identifier **large = index->large.block;
-
-	if (MEMORY_FREES_EACH) {
+	if (MEMORY_FREES_EACH)
 		free_each(index);
-	} else {
-		for (uint32_t i = 0; i < index->nr_large; i++)
-			free_identifier(index, large[i]);
-	}
+	else
+		free_large(index);
 	free_table(index, &index->slots);
 	free_table(index, &index->paths);
 	free_table(index, &index->large);

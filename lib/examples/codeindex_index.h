@@ -25,12 +25,12 @@
 
 #include "codeindex_memory.h"
 
-#define index_open CODEINDEX_NAME(index_open)
+#define index_open     CODEINDEX_NAME(index_open)
 #define index_add_file CODEINDEX_NAME(index_add_file)
-#define index_finish CODEINDEX_NAME(index_finish)
-#define index_sort CODEINDEX_NAME(index_sort)
-#define index_find CODEINDEX_NAME(index_find)
-#define index_close CODEINDEX_NAME(index_close)
+#define index_finish   CODEINDEX_NAME(index_finish)
+#define index_sort     CODEINDEX_NAME(index_sort)
+#define index_find     CODEINDEX_NAME(index_find)
+#define index_close    CODEINDEX_NAME(index_close)
 
 /* Bytes of postings in the identifier itself. */
 #define POSTINGS_INLINE 8
@@ -38,7 +38,7 @@
 struct identifier {
 	uint32_t last_file; /* its last posting, zeros before the first */
 	uint32_t last_line;
-	uint32_t used; /* bytes of postings */
+	uint32_t used;     /* bytes of postings */
 	uint32_t capacity; /* POSTINGS_INLINE, or the size of the block */
 	union {
 		uint8_t postings[POSTINGS_INLINE];
@@ -55,9 +55,9 @@ struct table {
 
 struct index {
 	struct memory memory;
-	struct table slots; /* uint64_t: an identifier's address and 16 bits of its hash, or 0 */
-	struct table paths; /* char * */
-	struct table large; /* struct identifier *: those whose postings fill pages */
+	struct table slots;  /* uint64_t: an identifier's address and 16 bits of its hash, or 0 */
+	struct table paths;  /* char * */
+	struct table large;  /* struct identifier *: those whose postings fill pages */
 	struct table sorted; /* struct identifier *: all, bytewise by name, after index_sort() */
 	uint64_t slots_mask; /* the number of slots, a power of two, less 1 */
 	unsigned int slots_shift; /* of a hash, to a slot */
@@ -110,10 +110,10 @@ static inline struct identifier *const *index_sorted(const struct index *index)
 
 static inline struct posting_walk postings_of(const struct identifier *identifier)
 {
-	const uint8_t *at = identifier->capacity == POSTINGS_INLINE ? identifier->postings :
-								      identifier->block;
+	const uint8_t *at =
+		identifier->capacity == POSTINGS_INLINE ? identifier->postings : identifier->block;
 
-	return (struct posting_walk){ .at = at, .end = at + identifier->used };
+	return (struct posting_walk){.at = at, .end = at + identifier->used};
 }
 
 static inline uint64_t posting_number(struct posting_walk *walk)

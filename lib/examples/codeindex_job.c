@@ -97,8 +97,10 @@ static void look_up(const struct index *index, struct job_result *result)
 	for (uint32_t i = 0; i < index->nr_identifiers; i += LOOKUP_STRIDE) {
 		struct posting_walk walk = postings_of(index_find(index, names[i]->name));
 
-		while (next_posting(&walk))
-			checksum = checksum * 31 + ((uint64_t)walk.last.file << 32 | walk.last.line);
+		while (next_posting(&walk)) {
+			checksum = checksum * 31 + walk.last.file;
+			checksum = checksum * 31 + walk.last.line;
+		}
 		result->nr_lookups++;
 	}
 	result->lookup_checksum = checksum;
@@ -112,7 +114,7 @@ struct tally {
 static struct tally count_postings(const struct identifier *identifier)
 {
 	struct posting_walk walk = postings_of(identifier);
-	struct tally tally = { 0 };
+	struct tally tally = {0};
 	uint32_t last_file = 0;
 
 	while (next_posting(&walk)) {
@@ -165,7 +167,7 @@ static void write_hits(const struct index *index, const char *name, bool heading
 	struct posting_walk walk;
 
 	if (heading)
-		write_tally(name, identifier ? count_postings(identifier) : (struct tally){ 0 });
+		write_tally(name, identifier ? count_postings(identifier) : (struct tally){0});
 	if (!identifier)
 		return;
 	walk = postings_of(identifier);
@@ -234,15 +236,15 @@ static int run_measured(struct index *index, const struct corpus *corpus, uint64
 	uint64_t sorted_ns;
 	int err = build(index, corpus);
 
-	built_ns = now_ns();
+	built_ns = cpu_ns();
 	if (!err)
 		err = index_sort(index);
-	sorted_ns = now_ns();
+	sorted_ns = cpu_ns();
 	if (!err)
 		look_up(index, result);
 	result->build_ns = built_ns - started_ns;
 	result->sort_ns = sorted_ns - built_ns;
-	result->lookup_ns = now_ns() - sorted_ns;
+	result->lookup_ns = cpu_ns() - sorted_ns;
 	result->nr_files = index->nr_files;
 	result->nr_lines = index->nr_lines;
 	result->nr_identifiers = index->nr_identifiers;
@@ -260,7 +262,7 @@ void CODEINDEX_NAME(job)(const struct job_request *request, struct job_result *r
 {
 	uint64_t resident_before = reset_peak_resident();
 	uint64_t faults_before = page_faults();
-	uint64_t started_ns = now_ns();
+	uint64_t started_ns = cpu_ns();
 	struct index index;
 	int err;
 
@@ -288,8 +290,11 @@ void CODEINDEX_NAME(job)(const struct job_request *request, struct job_result *r
 		if (err)
 			fail(result, JOB_FAILED, err);
 	}
-	started_ns = now_ns();
+	started_ns = cpu_ns();
 	index_close(&index);
-	result->release_ns = now_ns() - started_ns;
-	result->leaked_bytes = held_bytes();
+	result->release_ns = cpu_ns() - started_ns;
+	if (result->status == JOB_DONE && held_bytes()) {
+		fail(result, JOB_LEAKED, 0);
+		result->held_bytes = held_bytes();
+	}
 }

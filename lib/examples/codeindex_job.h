@@ -15,8 +15,8 @@
 struct job_request {
 	const struct corpus *corpus;
 	const char *const *queries; /* each readable up to 8 bytes behind its end */
-	size_t nr_queries; /* 0: the identifiers with the most postings */
-	bool headings; /* in the answers */
+	size_t nr_queries;          /* 0: the identifiers with the most postings */
+	bool headings;              /* in the answers */
 	int answers_fd;
 	int index_fd; /* -1: not wanted */
 };
@@ -25,13 +25,14 @@ enum job_status {
 	JOB_DONE,
 	JOB_NO_BACKEND,
 	JOB_OUT_OF_MEMORY,
+	JOB_LEAKED,
 	JOB_FAILED,
 	JOB_KILLED,
 };
 
 struct job_result {
 	enum job_status status;
-	int error; /* errno; a signal for JOB_KILLED */
+	int error;        /* errno; a signal for JOB_KILLED */
 	char backend[16]; /* empty for malloc */
 
 	uint32_t nr_files;
@@ -51,12 +52,11 @@ struct job_result {
 	uint64_t peak_bytes; /* growth of the resident set */
 
 	uint64_t pool_bytes;
-	uint64_t held_bytes;
+	uint64_t held_bytes; /* after the lookups; for JOB_LEAKED after the release */
 	uint64_t held_peak_bytes;
 	uint64_t spans_allocated;
 	uint64_t spans_freed;
 	uint64_t tail_pages;
-	uint64_t leaked_bytes; /* held after the release */
 };
 
 typedef void job_function(const struct job_request *request, struct job_result *result);

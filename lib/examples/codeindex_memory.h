@@ -24,9 +24,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BLOCK_MIN ((size_t)16)
+#define BLOCK_MIN  ((size_t)16)
 #define BLOCK_PAGE ((size_t)4096)
-#define BLOCK_MAX (65536 * BLOCK_PAGE)
+#define BLOCK_MAX  (65536 * BLOCK_PAGE)
 
 /* The size a full block grows to: twice below a page, half as much again in whole pages above. */
 static inline size_t block_grown(size_t bytes)
@@ -68,12 +68,12 @@ struct free_block {
 struct memory {
 	struct ps_arena *arena;
 	struct free_block *free_blocks[NR_SMALL_BLOCKS]; /* [i]: of BLOCK_MIN << i bytes */
-	uint64_t tail_pages; /* given back by memory_trim() */
+	uint64_t tail_pages;                             /* given back by memory_trim() */
 };
 
 static inline int memory_open(struct memory *memory)
 {
-	*memory = (struct memory){ .arena = ps_arena_create(NULL) };
+	*memory = (struct memory){.arena = ps_arena_create(NULL)};
 	return memory->arena ? 0 : -errno;
 }
 
@@ -167,7 +167,7 @@ static inline size_t memory_trim(struct memory *memory, void **block, size_t byt
 
 #define CODEINDEX_NAME(name) malloc_##name
 
-#define MEMORY_FREES_EACH true
+#define MEMORY_FREES_EACH    true
 
 struct memory {
 	uint64_t tail_pages; /* always 0 */
@@ -175,7 +175,7 @@ struct memory {
 
 static inline int memory_open(struct memory *memory)
 {
-	*memory = (struct memory){ 0 };
+	*memory = (struct memory){0};
 	return 0;
 }
 

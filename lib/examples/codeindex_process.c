@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+/*
+ * A job's process: forked with the texts in its memory, it writes its result into a pipe and ends.
+ * The parent believes nothing but a whole result and a clean end.
+ */
 #define _GNU_SOURCE
 #include "codeindex_process.h"
 
@@ -16,11 +20,11 @@
 /* A result is written at once and arrives whole or not at all. */
 _Static_assert(sizeof(struct job_result) <= 4096, "larger than PIPE_BUF");
 
-uint64_t now_ns(void)
+uint64_t cpu_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
@@ -72,7 +76,7 @@ uint64_t peak_resident(void)
 __attribute__((noreturn)) static void run_child(job_function *job,
 						const struct job_request *request, int fd)
 {
-	struct job_result result = { .status = JOB_DONE };
+	struct job_result result = {.status = JOB_DONE};
 	ssize_t done;
 
 	job(request, &result);
@@ -94,7 +98,7 @@ static bool read_result(int fd, struct job_result *result)
 
 static void fail(struct job_result *result, enum job_status status, int error)
 {
-	*result = (struct job_result){ .status = status, .error = error };
+	*result = (struct job_result){.status = status, .error = error};
 }
 
 void run_job(job_function *job, const struct job_request *request, struct job_result *result)

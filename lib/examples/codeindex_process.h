@@ -13,7 +13,8 @@
 /* Runs a job in a child process and waits for it. */
 void run_job(job_function *job, const struct job_request *request, struct job_result *result);
 
-uint64_t now_ns(void);
+/* What this process has used of a processor: unlike the time of day, not what others did. */
+uint64_t cpu_ns(void);
 
 /* Minor and major, of this process so far. */
 uint64_t page_faults(void);

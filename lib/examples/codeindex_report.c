@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* Formatting what the jobs report: a table whose rows name members of struct job_result. */
 #include "codeindex_report.h"
 
 #include <inttypes.h>
@@ -7,8 +8,8 @@
 #include <string.h>
 
 #define LABEL_WIDTH 32
-#define CELL_WIDTH 16
-#define CELL_BYTES 32
+#define CELL_WIDTH  16
+#define CELL_BYTES  32
 
 enum unit { MILLISECONDS, MEBIBYTES, COUNT };
 
@@ -19,7 +20,10 @@ struct row {
 	bool pagespan_only;
 };
 
-#define ROW(label, member, ...) { label, offsetof(struct job_result, member), __VA_ARGS__ }
+#define ROW(label, member, ...)                                         \
+	{                                                               \
+		label, offsetof(struct job_result, member), __VA_ARGS__ \
+	}
 
 static const struct row rows[] = {
 	ROW("time to build", build_ns, MILLISECONDS, false),
@@ -128,10 +132,13 @@ void report_costs(const struct job_result *pagespan, const struct job_result *pl
 			print_cell(format_cell(cell, row, plain_malloc));
 		printf("\n");
 	}
-	printf("\nQueries: every fourth identifier is looked up and its postings are read; %s of them.\n",
+	printf("\nQueries: every fourth identifier is looked up and its postings are read; %s of "
+	       "them.\n",
 	       format_count(cell, pagespan ? pagespan->nr_lookups : plain_malloc->nr_lookups));
-	printf("Faults and peak memory are those of build, sort and queries in a process of their own;\n"
-	       "peak memory is how far VmHWM of /proc/self/status rose above VmRSS at the start.\n\n");
+	printf("Each job runs in a process of its own; times are CPU time.  Faults and peak memory "
+	       "are those\n"
+	       "of build, sort and queries; peak memory is how far VmHWM rose above VmRSS at the "
+	       "start.\n\n");
 }
 
 static void report_out_of_memory(const char *directory, const struct job_result *result)
@@ -141,12 +148,14 @@ static void report_out_of_memory(const char *directory, const struct job_result 
 
 	if (result->backend[0])
 		fprintf(stderr,
-			"codeindex: out of memory: the index of %s does not fit the pool (%s; %s held)\n",
+			"codeindex: out of memory: the index of %s does not fit the pool (%s; %s "
+			"held)\n",
 			directory, format_mebibytes(pool, result->pool_bytes),
 			format_mebibytes(held, result->held_bytes));
 	else
 		fprintf(stderr,
-			"codeindex: out of memory: malloc cannot hold the index of %s (%s resident)\n",
+			"codeindex: out of memory: malloc cannot hold the index of %s (%s "
+			"resident)\n",
 			directory, format_mebibytes(held, result->peak_bytes));
 }
 
@@ -164,12 +173,18 @@ static void report_no_backend(const struct job_result *result)
 
 void report_failure(const char *directory, const char *memory, const struct job_result *result)
 {
+	char bytes[CELL_BYTES];
+
 	switch (result->status) {
 	case JOB_OUT_OF_MEMORY:
 		report_out_of_memory(directory, result);
 		break;
 	case JOB_NO_BACKEND:
 		report_no_backend(result);
+		break;
+	case JOB_LEAKED:
+		fprintf(stderr, "codeindex: the %s job has left %s in spans\n", memory,
+			format_mebibytes(bytes, result->held_bytes));
 		break;
 	case JOB_KILLED:
 		fprintf(stderr, "codeindex: the %s job was ended by signal %d (%s)\n", memory,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What codeindex says about its jobs: costs side by side on stdout, failures on stderr. */
 #ifndef CODEINDEX_REPORT_H
 #define CODEINDEX_REPORT_H
 

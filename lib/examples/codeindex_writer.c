@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* The writer's slower half; bytes and numbers are inlined from the header. */
 #include "codeindex_writer.h"
 
 #include <errno.h>
