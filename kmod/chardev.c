@@ -3,23 +3,59 @@
  * /dev/pagespan: file operations.  Every ioctl is decoded and validated here
  * and nowhere else; <linux/pagespan.h> is the reference.
  */
+#include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/log2.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/pagespan.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "chardev.h"
 #include "client.h"
+#include "export.h"
 #include "mapping.h"
 
 static struct registry *chardev_registry;
 
+/* Whether the flags of an allocation and the window it names make sense together. */
+static bool alloc_flags_valid(u32 flags, u64 window)
+{
+	if (flags & ~(PAGESPAN_ALLOC_ZERO | PAGESPAN_ALLOC_POPULATE))
+		return false;
+	if (!(flags & PAGESPAN_ALLOC_POPULATE))
+		return !window;
+	return PAGE_ALIGNED(window) && window < TASK_SIZE_MAX;
+}
+
+static void populate_and_publish(struct client *client, u32 flags, u64 window, u64 first,
+				 u32 nr_pages)
+{
+	if (flags & PAGESPAN_ALLOC_POPULATE)
+		mapping_populate(client, window, first, nr_pages);
+	client_publish(client, first, nr_pages);
+}
+
+static long ioctl_alloc_one(struct client *client, unsigned long arg)
+{
+	unsigned long window = arg & PAGE_MASK;
+	u32 flags = arg & ~PAGE_MASK;
+	s64 first;
+
+	if (!alloc_flags_valid(flags, window))
+		return -EINVAL;
+	first = client_reserve(client, 1, 1, flags & PAGESPAN_ALLOC_ZERO);
+	if (first >= 0)
+		populate_and_publish(client, flags, window, first, 1);
+	return first;
+}
+
 /*
- * Reserves up to alloc->count spans.  Returns how many, or an error if not one
+ * Reserves up to alloc->count spans. Returns how many, or an error if not one
  * could be had or a fatal signal arrived.
  */
 static int reserve_spans(struct client *client, const struct pagespan_alloc *alloc, u64 *firsts)
@@ -30,7 +66,7 @@ static int reserve_spans(struct client *client, const struct pagespan_alloc *all
 	for (nr = 0; nr < alloc->count; nr++) {
 		s64 first = client_reserve(client, alloc->nr_pages, alloc->align_pages, zero);
 
-		if (first == -ENOMEM && nr)
+		if ((first == -ENOMEM || first == -EDQUOT) && nr)
 			break;
 		if (first < 0) {
 			while (nr--)
@@ -43,13 +79,13 @@ static int reserve_spans(struct client *client, const struct pagespan_alloc *all
 	return nr;
 }
 
-static long ioctl_alloc(struct client *client, const void *arg)
+static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_alloc *alloc = arg;
 	u64 *firsts;
 	int i, nr;
 
-	if (alloc->flags & ~PAGESPAN_ALLOC_ZERO || alloc->__reserved)
+	if (!alloc_flags_valid(alloc->flags, alloc->window) || alloc->__reserved)
 		return -EINVAL;
 	if (!alloc->nr_pages || alloc->nr_pages > PAGESPAN_MAX_PAGES)
 		return -EINVAL;
@@ -73,14 +109,30 @@ static long ioctl_alloc(struct client *client, const void *arg)
 		goto free_firsts;
 	}
 	for (i = 0; i < nr; i++)
-		client_publish(client, firsts[i], alloc->nr_pages);
+		populate_and_publish(client, alloc->flags, alloc->window, firsts[i],
+				     alloc->nr_pages);
 
 free_firsts:
 	kfree(firsts);
 	return nr;
 }
 
-static long ioctl_free(struct client *client, const void *arg)
+static long ioctl_alloc_at(struct client *client, void *arg, void __user *user)
+{
+	const struct pagespan_alloc_at *at = arg;
+	int ret;
+
+	if (!alloc_flags_valid(at->flags, at->window) || at->__reserved)
+		return -EINVAL;
+	if (!at->nr_pages || at->nr_pages > PAGESPAN_MAX_PAGES)
+		return -EINVAL;
+	ret = client_reserve_at(client, at->first, at->nr_pages, at->flags & PAGESPAN_ALLOC_ZERO);
+	if (!ret)
+		populate_and_publish(client, at->flags, at->window, at->first, at->nr_pages);
+	return ret;
+}
+
+static long ioctl_free(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_free *request = arg;
 	struct pagespan_range *ranges;
@@ -106,76 +158,135 @@ static long ioctl_free(struct client *client, const void *arg)
 	return nr ? nr : ret;
 }
 
-static long ioctl_info(struct client *client, const void *arg, void __user *uarg)
+static long ioctl_info(struct client *client, void *arg, void __user *user)
 {
-	const struct pagespan_info *request = arg;
-	struct pool *pool = client->registry->pool;
-	struct pagespan_info info = {
-		.size = request->size,
-		.source = PAGESPAN_SOURCE_CONTIG,
+	struct pagespan_info *info = arg;
+	struct registry *registry = client->registry;
+	struct pool *pool = registry->pool;
+	u32 size = info->size;
+
+	info->size = 0;
+	if (memchr_inv(info, 0, sizeof(*info)))
+		return -EINVAL;
+	*info = (struct pagespan_info){
+		.size = size,
+		.flags = pool->huge ? PAGESPAN_INFO_HUGE : 0,
 		.nr_pages = pool->nr_pages,
+		.pool_pages = pool->nr_pages,
 		.owned_pages = atomic64_read(&client->nr_owned),
 		.quarantined_pages = atomic64_read(&client->nr_quarantined),
+		.quota_pages = min(registry->quota_pages, pool->nr_pages),
+		.source = pool->source->id,
 	};
+	pool_figures(pool, &info->free_pages, &info->longest_run);
+	return copy_to_user(user, info, min_t(size_t, size, sizeof(*info))) ? -EFAULT : 0;
+}
 
-	if (memchr_inv(&request->source, 0,
-		       sizeof(*request) - offsetof(struct pagespan_info, source)))
+static long ioctl_query(struct client *client, void *arg, void __user *user)
+{
+	struct pagespan_query *query = arg;
+
+	if (query->state || query->nr_pages > PAGESPAN_MAX_PAGES ||
+	    !pool_contains(client->registry->pool, query->first, query->nr_pages))
 		return -EINVAL;
-	pool_figures(pool, &info.free_pages, &info.longest_run);
-	if (copy_to_user(uarg, &info, min_t(size_t, request->size, sizeof(info))))
-		return -EFAULT;
-	return 0;
+	query->state = client_query(client, query->first, &query->nr_pages);
+	return copy_to_user(user, query, min_t(size_t, query->size, sizeof(*query))) ? -EFAULT : 0;
+}
+
+static long ioctl_phys(struct client *client, void *arg, void __user *user)
+{
+	struct pagespan_phys *request = arg;
+	struct pool *pool = client->registry->pool;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (request->__reserved || request->address ||
+	    !pool_contains(pool, request->index, 1) || !client_owns(client, request->index, 1))
+		return -EINVAL;
+	request->address = page_to_phys(pool_page(pool, request->index));
+	return copy_to_user(user, request, min_t(size_t, request->size, sizeof(*request))) ? -EFAULT
+											   : 0;
+}
+
+static long ioctl_export(struct client *client, void *arg, void __user *user)
+{
+	const struct pagespan_export *request = arg;
+
+	if (request->flags & ~O_CLOEXEC || request->nr_pages > PAGESPAN_MAX_PAGES ||
+	    !pool_contains(client->registry->pool, request->first, request->nr_pages))
+		return -EINVAL;
+	return export_pages(client, request->first, request->nr_pages, request->flags);
 }
 
 union ioctl_argument {
 	u32 size;
 	struct pagespan_alloc alloc;
+	struct pagespan_alloc_at alloc_at;
 	struct pagespan_free free;
 	struct pagespan_info info;
+	struct pagespan_query query;
+	struct pagespan_phys phys;
+	struct pagespan_export export;
 };
 
-/* The size of each structure when it was first released. */
-#define PAGESPAN_ALLOC_SIZE_VER0	offsetofend(struct pagespan_alloc, spans)
-#define PAGESPAN_FREE_SIZE_VER0		offsetofend(struct pagespan_free, ranges)
-#define PAGESPAN_INFO_SIZE_VER0		offsetofend(struct pagespan_info, quarantined_pages)
+/*
+ * The ioctls that take a structure, by number.
+ * @size: what this module knows of the structure
+ * @first_size: its size when it was first released
+ */
+static const struct {
+	long (*handler)(struct client *client, void *arg, void __user *user);
+	size_t size;
+	size_t first_size;
+} struct_ioctls[] = {
+#define STRUCT_IOCTL(cmd, handler, type, last)					\
+	[_IOC_NR(cmd)] = { handler, sizeof(struct type), offsetofend(struct type, last) }
+	STRUCT_IOCTL(PAGESPAN_ALLOC, ioctl_alloc, pagespan_alloc, window),
+	STRUCT_IOCTL(PAGESPAN_ALLOC_AT, ioctl_alloc_at, pagespan_alloc_at, __reserved),
+	STRUCT_IOCTL(PAGESPAN_FREE, ioctl_free, pagespan_free, ranges),
+	STRUCT_IOCTL(PAGESPAN_INFO, ioctl_info, pagespan_info, __reserved),
+	STRUCT_IOCTL(PAGESPAN_QUERY, ioctl_query, pagespan_query, nr_pages),
+	STRUCT_IOCTL(PAGESPAN_PHYS, ioctl_phys, pagespan_phys, address),
+	STRUCT_IOCTL(PAGESPAN_EXPORT, ioctl_export, pagespan_export, nr_pages),
+#undef STRUCT_IOCTL
+};
 
 /* Fetches a structure as the head of <linux/pagespan.h> promises. */
-static int fetch_argument(void *arg, size_t known_size, size_t first_size, void __user *uarg)
+static int fetch_argument(union ioctl_argument *arg, size_t known_size, size_t first_size,
+			  void __user *user)
 {
 	u32 size;
 	int ret;
 
-	if (get_user(size, (u32 __user *)uarg))
+	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
 	if (size < first_size)
 		return -EINVAL;
-	ret = copy_struct_from_user(arg, known_size, uarg, size);
-	*(u32 *)arg = size;	/* the one checked, whatever it is by now */
+	ret = copy_struct_from_user(arg, known_size, user, size);
+	arg->size = size;	/* the one checked, whatever it is by now */
 	return ret;
 }
 
-static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
+static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long value)
 {
 	struct client *client = file->private_data;
-	void __user *user = (void __user *)uarg;
+	void __user *user = (void __user *)value;
 	union ioctl_argument arg;
+	unsigned int nr = _IOC_NR(cmd);
 	int ret;
 
-	switch (cmd) {
-	case PAGESPAN_ALLOC:
-		ret = fetch_argument(&arg, sizeof(arg.alloc), PAGESPAN_ALLOC_SIZE_VER0, user);
-		return ret ?: ioctl_alloc(client, &arg.alloc);
-	case PAGESPAN_FREE:
-		ret = fetch_argument(&arg, sizeof(arg.free), PAGESPAN_FREE_SIZE_VER0, user);
-		return ret ?: ioctl_free(client, &arg.free);
-	case PAGESPAN_INFO:
-		ret = fetch_argument(&arg, sizeof(arg.info), PAGESPAN_INFO_SIZE_VER0, user);
-		return ret ?: ioctl_info(client, &arg.info, user);
-	default:
+	if (cmd == PAGESPAN_ALLOC_ONE)
+		return ioctl_alloc_one(client, value);
+	if (cmd == PAGESPAN_FREE_ONE)
+		return client_free(client, value, 1);
+	if (cmd != _IO(PAGESPAN_TYPE, nr) || nr >= ARRAY_SIZE(struct_ioctls) ||
+	    !struct_ioctls[nr].handler)
 		return -ENOTTY;
-	}
+	nr = array_index_nospec(nr, ARRAY_SIZE(struct_ioctls));
+	ret = fetch_argument(&arg, struct_ioctls[nr].size, struct_ioctls[nr].first_size, user);
+	return ret ?: struct_ioctls[nr].handler(client, &arg, user);
 }
 
 static int chardev_mmap(struct file *file, struct vm_area_struct *vma)
@@ -216,6 +327,9 @@ static const struct file_operations chardev_fops = {
 	.open = chardev_open,
 	.release = chardev_release,
 	.mmap = chardev_mmap,
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	.get_unmapped_area = thp_get_unmapped_area,
+#endif
 	.unlocked_ioctl = chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,

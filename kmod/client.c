@@ -2,9 +2,6 @@
 /*
  * Clients: who owns which pages, and the quarantine of pinned ones.
  *
- * Each page has one word: the id of the client that owns it, or owned it last,
- * and a state.
- *
  *	       client_publish         client_free
  *	 FREE ----------------> OWNED ------------> LEAVING
  *	  ^                                          |   | pinned
@@ -12,19 +9,20 @@
  *	  +------------------------------------------+-- quarantine
  *
  * FREE also covers pages that client_reserve() has taken from the span map and
- * not published: nobody but the reserving thread can reach those.  Ids are
- * never reused, so a page whose word carries the id of the client that gets it
- * holds nothing but that client's own data; every other page is cleared before
- * it is published.  Id 0, no client's, marks pages that are new from the system.
+ * not published: nobody but the reserving thread can reach those. Ids are never
+ * reused, so a page whose word carries the id of the client that gets it holds
+ * nothing but that client's own data; every other page is cleared before it is
+ * published. Id 0, no client's, marks pages that are new from the system. A
+ * reservation that is undone leaves the words as they were.
  *
- * Nothing reads the word of an owned page under a lock except to act on the
- * answer: a fault holds client->lock for reading from the check until the page
- * is mapped, and client_free() holds it for writing while pages leave, so the
- * zap that follows finds every mapping there will ever be.
+ * A fault holds client->lock for reading from the check that a page is owned
+ * until it is mapped, and client_free() holds it for writing while pages leave,
+ * so the zap that follows finds every mapping there will ever be.
  *
  * Lock order, here and in the whole module:
  *
  *	mmap_lock > client->lock > pool->lock
+ *	mmap_lock > client->lock > registry->owners.split_lock
  *	registry->quarantine_lock, registry->clients.xa_lock: innermost, alone
  *
  * No lock is held while pages are cleared, while mappings are zapped, or while
@@ -39,54 +37,12 @@
 
 #include "client.h"
 
-#define OWNER_STATE_BITS	2
-
-enum owner_state {
-	OWNER_FREE,
-	OWNER_OWNED,
-	OWNER_LEAVING,
-};
-
 /* Pages handled between two looks at the scheduler. */
 #define CLIENT_PIECE		512
 
 /* First and longest wait before quarantined pages are looked at again. */
 #define RETRY_SHORTEST		1UL
 #define RETRY_LONGEST		max(HZ / 4UL, 1UL)
-
-static u64 owner_word(u64 id, enum owner_state state)
-{
-	return id << OWNER_STATE_BITS | state;
-}
-
-static u64 owner_id(u64 word)
-{
-	return word >> OWNER_STATE_BITS;
-}
-
-static u64 owner_read(const struct registry *registry, u64 index)
-{
-	/* Pairs with owner_write(): who sees OWNED sees the cleared page. */
-	return smp_load_acquire(&registry->owner[index]);
-}
-
-static void owner_write(struct registry *registry, u64 index, u64 id, enum owner_state state)
-{
-	/* Pairs with owner_read(). */
-	smp_store_release(&registry->owner[index], owner_word(id, state));
-}
-
-static void owner_write_range(struct registry *registry, u64 first, u64 nr_pages, u64 id,
-			      enum owner_state state)
-{
-	u64 index;
-
-	for (index = first; index < first + nr_pages; index++) {
-		owner_write(registry, index, id, state);
-		if (!(index % CLIENT_PIECE))
-			cond_resched();
-	}
-}
 
 /* Uncharges a client that may be gone by now. */
 static void uncharge_quarantined(struct registry *registry, u64 id)
@@ -95,8 +51,10 @@ static void uncharge_quarantined(struct registry *registry, u64 id)
 
 	xa_lock(&registry->clients);
 	client = xa_load(&registry->clients, id);
-	if (client)
+	if (client) {
 		atomic64_dec(&client->nr_quarantined);
+		atomic64_dec(&client->nr_charged);
+	}
 	xa_unlock(&registry->clients);
 }
 
@@ -119,9 +77,9 @@ static void quarantine_add(struct registry *registry, u64 index)
 /* Takes one page that nobody pins any more out of the quarantine. */
 static void quarantine_remove(struct registry *registry, u64 index)
 {
-	u64 id = owner_id(owner_read(registry, index));
+	u64 id = owner_id(owner_read(&registry->owners, index));
 
-	owner_write(registry, index, id, OWNER_FREE);
+	owner_write(&registry->owners, index, 1, owner_word(id, OWNER_FREE));
 	pool_free(registry->pool, index, 1);
 	uncharge_quarantined(registry, id);
 
@@ -159,19 +117,23 @@ static void quarantine_retry(struct work_struct *work)
  * registry_init() - start with no client and every page new from the system
  * @registry: the registry, zeroed
  * @pool: the pool; stays the caller's
+ * @quota_pages: what each client may be charged, or CLIENT_NO_QUOTA
  *
  * Return: 0 or -ENOMEM.
  */
-int registry_init(struct registry *registry, struct pool *pool)
+int registry_init(struct registry *registry, struct pool *pool, u64 quota_pages)
 {
-	registry->owner = vzalloc(array_size(pool->nr_pages, sizeof(*registry->owner)));
-	if (!registry->owner)
-		return -ENOMEM;
+	int ret;
+
+	ret = owner_table_init(&registry->owners, pool->nr_pages);
+	if (ret)
+		return ret;
 	registry->quarantine = vzalloc(BITS_TO_LONGS(pool->nr_pages) * sizeof(long));
 	if (!registry->quarantine) {
-		vfree(registry->owner);
+		owner_table_exit(&registry->owners);
 		return -ENOMEM;
 	}
+	registry->quota_pages = quota_pages;
 	registry->pool = pool;
 	spin_lock_init(&registry->quarantine_lock);
 	INIT_DELAYED_WORK(&registry->retry, quarantine_retry);
@@ -190,7 +152,7 @@ void registry_exit(struct registry *registry)
 	WARN_ON(!xa_empty(&registry->clients));
 	xa_destroy(&registry->clients);
 	vfree(registry->quarantine);
-	vfree(registry->owner);
+	owner_table_exit(&registry->owners);
 }
 
 /**
@@ -220,6 +182,34 @@ struct client *client_create(struct registry *registry, struct address_space *wi
 	return client;
 }
 
+static int charge(struct client *client, u32 nr_pages)
+{
+	if (atomic64_add_return(nr_pages, &client->nr_charged) <= client->registry->quota_pages)
+		return 0;
+	atomic64_sub(nr_pages, &client->nr_charged);
+	return -EDQUOT;
+}
+
+/* Makes a reserved span safe to show to the client. */
+static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
+{
+	struct registry *registry = client->registry;
+	u64 end = first + nr_pages;
+	u64 index, run;
+	int ret;
+
+	if (zero)
+		return pool_zero(registry->pool, first, nr_pages);
+	for (index = first; index < end; index += run) {
+		index += owner_run_of(&registry->owners, index, end - index, client->id);
+		run = owner_run_of_others(&registry->owners, index, end - index, client->id);
+		ret = pool_zero(registry->pool, index, run);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 /**
  * client_reserve() - take a span for a client, safe to show to it
  * @client: the client
@@ -231,35 +221,56 @@ struct client *client_create(struct registry *registry, struct address_space *wi
  * undoes the call.
  *
  * Context: process context; no lock held.
- * Return: index of the first page, -ENOMEM if no run is long enough, or -EINTR
- * if a fatal signal arrived.
+ * Return: index of the first page, -ENOMEM if no run is long enough, -EDQUOT if
+ * the client may not own that many, or -EINTR if a fatal signal arrived.
  */
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
 {
-	struct registry *registry = client->registry;
-	u64 index, end;
 	s64 first;
 	int ret;
 
-	first = pool_alloc(registry->pool, nr_pages, align_pages);
-	if (first < 0)
+	ret = charge(client, nr_pages);
+	if (ret)
+		return ret;
+	first = pool_alloc(client->registry->pool, nr_pages, align_pages);
+	if (first < 0) {
+		atomic64_sub(nr_pages, &client->nr_charged);
 		return first;
-
-	end = first + nr_pages;
-	for (index = first; index < end; ) {
-		u64 start = index;
-
-		while (index < end && (zero || owner_id(registry->owner[index]) != client->id))
-			index++;
-		ret = pool_zero(registry->pool, start, index - start);
-		if (ret) {
-			client_unreserve(client, first, nr_pages);
-			return ret;
-		}
-		while (index < end && !zero && owner_id(registry->owner[index]) == client->id)
-			index++;
+	}
+	ret = clear_for(client, first, nr_pages, zero);
+	if (ret) {
+		client_unreserve(client, first, nr_pages);
+		return ret;
 	}
 	return first;
+}
+
+/**
+ * client_reserve_at() - client_reserve() of exactly these pages
+ * @client: the client
+ * @first: index of the first page
+ * @nr_pages: 1 to PAGESPAN_MAX_PAGES
+ * @zero: clear every page
+ *
+ * Return: 0, -EBUSY if a page is not free, -EINVAL if one is not in the pool,
+ * or as client_reserve().
+ */
+int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero)
+{
+	int ret;
+
+	ret = charge(client, nr_pages);
+	if (ret)
+		return ret;
+	ret = pool_alloc_at(client->registry->pool, first, nr_pages);
+	if (ret) {
+		atomic64_sub(nr_pages, &client->nr_charged);
+		return ret;
+	}
+	ret = clear_for(client, first, nr_pages, zero);
+	if (ret)
+		client_unreserve(client, first, nr_pages);
+	return ret;
 }
 
 /**
@@ -271,6 +282,7 @@ s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool ze
 void client_unreserve(struct client *client, u64 first, u32 nr_pages)
 {
 	pool_free(client->registry->pool, first, nr_pages);
+	atomic64_sub(nr_pages, &client->nr_charged);
 }
 
 /**
@@ -284,69 +296,121 @@ void client_unreserve(struct client *client, u64 first, u32 nr_pages)
 void client_publish(struct client *client, u64 first, u32 nr_pages)
 {
 	atomic64_add(nr_pages, &client->nr_owned);
-	owner_write_range(client->registry, first, nr_pages, client->id, OWNER_OWNED);
+	owner_write(&client->registry->owners, first, nr_pages,
+		    owner_word(client->id, OWNER_OWNED));
+}
+
+/* PAGESPAN_QUERY_* of a page, as far as it concerns the client. */
+static u32 query_page(const struct client *client, u64 index)
+{
+	const struct registry *registry = client->registry;
+	u64 word = owner_read(&registry->owners, index);
+	u32 state = 0;
+
+	if (word == owner_word(client->id, OWNER_OWNED))
+		state = PAGESPAN_QUERY_OWNED;
+	else if (word == owner_word(client->id, OWNER_LEAVING))
+		state = PAGESPAN_QUERY_QUARANTINED;
+	if (state && page_private(pool_page(registry->pool, index)))
+		state |= PAGESPAN_QUERY_EXPORTED;
+	return state;
+}
+
+static bool block_can_be_huge(const struct client *client, u64 index)
+{
+	const struct pool *pool = client->registry->pool;
+	u64 first = round_down(index, SPAN_MAP_MEGABLOCK_PAGES);
+
+	return pool->huge && pool_contains(pool, first, SPAN_MAP_MEGABLOCK_PAGES) &&
+	       client_owns(client, first, SPAN_MAP_MEGABLOCK_PAGES);
 }
 
 /**
- * client_owns() - whether a client may touch a page
+ * client_query() - tell the state of pages
  * @client: the client
- * @index: any page index
+ * @first: index of the first page
+ * @nr_pages: in: how many to look at, in the pool; out: how many are in the same
+ *	state as the first
  *
- * Context: hold client->lock if the answer must stay true.
- * Return: true if it may.
+ * Return: PAGESPAN_QUERY_* of the first page.
  */
-bool client_owns(const struct client *client, u64 index)
+u32 client_query(const struct client *client, u64 first, u64 *nr_pages)
 {
-	const struct registry *registry = client->registry;
+	u64 end = first + *nr_pages;
+	u32 state = 0, huge = 0;
+	u64 index;
 
-	return index < registry->pool->nr_pages &&
-	       owner_read(registry, index) == owner_word(client->id, OWNER_OWNED);
+	for (index = first; index < end; index++) {
+		bool new_block = !(index % SPAN_MAP_MEGABLOCK_PAGES);
+		u32 now = query_page(client, index);
+
+		if (index == first || new_block) {
+			huge = block_can_be_huge(client, index) ? PAGESPAN_QUERY_HUGE : 0;
+			cond_resched();
+		}
+		now |= huge;
+		if (index == first)
+			state = now;
+		else if (now != state)
+			break;
+	}
+	*nr_pages = index - first;
+	return state;
 }
 
 /* The first half of a free: after it no fault can map these pages. */
 static int leave(struct client *client, u64 first, u64 nr_pages)
 {
-	struct registry *registry = client->registry;
-	u64 index;
-	int ret = 0;
+	int ret = -EINVAL;
 
 	down_write(&client->lock);
-	for (index = first; index < first + nr_pages; index++) {
-		if (!client_owns(client, index)) {
-			ret = -EINVAL;
-			goto unlock;
-		}
-		if (!(index % CLIENT_PIECE))
-			cond_resched();
+	if (client_owns(client, first, nr_pages)) {
+		owner_write(&client->registry->owners, first, nr_pages,
+			    owner_word(client->id, OWNER_LEAVING));
+		ret = 0;
 	}
-	owner_write_range(registry, first, nr_pages, client->id, OWNER_LEAVING);
-unlock:
 	up_write(&client->lock);
 	return ret;
 }
 
-/* The second half: no mapping is left, but something may pin the page. */
-static void settle(struct client *client, u64 first, u64 nr_pages)
+static void settle_free(struct client *client, u64 first, u64 nr_pages)
 {
 	struct registry *registry = client->registry;
+
+	owner_write(&registry->owners, first, nr_pages, owner_word(client->id, OWNER_FREE));
+	pool_free(registry->pool, first, nr_pages);
+	atomic64_sub(nr_pages, &client->nr_charged);
+}
+
+static void settle_page(struct client *client, u64 index)
+{
+	if (page_is_pinned(client->registry, index)) {
+		atomic64_inc(&client->nr_quarantined);
+		quarantine_add(client->registry, index);
+	} else {
+		settle_free(client, index, 1);
+	}
+}
+
+/*
+ * The second half: no mapping is left, but something may pin a page. References
+ * that come and go at this moment are harmless either way: whoever takes one
+ * without holding one looks again whether the page is still mapped.
+ */
+static void settle(struct client *client, u64 first, u64 nr_pages)
+{
 	u64 end = first + nr_pages;
-	u64 index = first;
+	u64 index, piece;
 
-	while (index < end) {
-		u64 start = index;
+	for (index = first; index < end; index += piece) {
+		piece = min_t(u64, end - index, CLIENT_PIECE - index % CLIENT_PIECE);
+		if (pool_references(client->registry->pool, index, piece) == piece) {
+			settle_free(client, index, piece);
+		} else {
+			u64 i;
 
-		while (index < end && index - start < CLIENT_PIECE &&
-		       !page_is_pinned(registry, index)) {
-			owner_write(registry, index, client->id, OWNER_FREE);
-			index++;
-		}
-		if (index > start)
-			pool_free(registry->pool, start, index - start);
-		while (index < end && page_is_pinned(registry, index)) {
-			owner_write(registry, index, client->id, OWNER_LEAVING);
-			atomic64_inc(&client->nr_quarantined);
-			quarantine_add(registry, index);
-			index++;
+			for (i = index; i < index + piece; i++)
+				settle_page(client, i);
 		}
 		cond_resched();
 	}
@@ -367,10 +431,9 @@ static void settle(struct client *client, u64 first, u64 nr_pages)
  */
 int client_free(struct client *client, u64 first, u64 nr_pages)
 {
-	u64 pool_pages = client->registry->pool->nr_pages;
 	int ret;
 
-	if (!nr_pages || first >= pool_pages || nr_pages > pool_pages - first)
+	if (!pool_contains(client->registry->pool, first, nr_pages))
 		return -EINVAL;
 	ret = leave(client, first, nr_pages);
 	if (ret)
@@ -387,24 +450,19 @@ int client_free(struct client *client, u64 first, u64 nr_pages)
 void client_destroy(struct client *client)
 {
 	struct registry *registry = client->registry;
+	u64 owned = owner_word(client->id, OWNER_OWNED);
 	u64 nr_pages = registry->pool->nr_pages;
 	u64 index = 0;
+	u64 run;
 
-	while (atomic64_read(&client->nr_owned)) {
-		u64 start;
-
-		while (index < nr_pages && !client_owns(client, index)) {
-			if (!(++index % CLIENT_PIECE))
-				cond_resched();
-		}
-		start = index;
-		while (index < nr_pages && index - start < CLIENT_PIECE &&
-		       client_owns(client, index))
-			index++;
-		if (WARN_ON(index == start))
-			break;
-		settle(client, start, index - start);
+	while (index < nr_pages && atomic64_read(&client->nr_owned)) {
+		index += owner_run_not(&registry->owners, index, nr_pages - index, owned);
+		run = owner_run(&registry->owners, index, nr_pages - index, owned);
+		owner_write(&registry->owners, index, run, owner_word(client->id, OWNER_LEAVING));
+		settle(client, index, run);
+		index += run;
 	}
+	WARN_ON(atomic64_read(&client->nr_owned));
 	xa_erase(&registry->clients, client->id);
 	kfree(client);
 }

@@ -8,12 +8,16 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "owner.h"
 #include "pool.h"
+
+/* More than any pool: what runs out is the pool. */
+#define CLIENT_NO_QUOTA	((u64)S64_MAX)
 
 /**
  * struct registry - the clients of a pool and the owner of each of its pages
  * @pool: the pool
- * @owner: one word a page: client id and state, see client.c
+ * @owners: who owns each page
  * @quarantine: a bit a page, set while the page is quarantined
  * @quarantine_lock: protects @quarantine, @nr_quarantined and @retry_delay
  * @nr_quarantined: bits set in @quarantine; the module is held while not 0
@@ -21,10 +25,11 @@
  * @retry: looks at the quarantine
  * @clients: open clients by id; its lock protects their charge for quarantine
  * @last_id: the id given out last; ids start at 1 and are never used again
+ * @quota_pages: what each client may be charged, or CLIENT_NO_QUOTA
  */
 struct registry {
 	struct pool *pool;
-	u64 *owner;
+	struct owner_table owners;
 	unsigned long *quarantine;
 	spinlock_t quarantine_lock;	/* innermost */
 	u64 nr_quarantined;
@@ -32,6 +37,7 @@ struct registry {
 	struct delayed_work retry;
 	struct xarray clients;
 	atomic64_t last_id;
+	u64 quota_pages;
 };
 
 /**
@@ -41,6 +47,7 @@ struct registry {
  * @window: the address space that every window of this client is a mapping of
  * @lock: held for reading from the check that a page is owned until it is
  *	mapped, for writing while pages stop being owned
+ * @nr_charged: pages it owns, is about to own, or that are quarantined for it
  * @nr_owned: pages this client may touch
  * @nr_quarantined: pages charged to it that the kernel still holds
  */
@@ -49,20 +56,37 @@ struct client {
 	u64 id;
 	struct address_space *window;
 	struct rw_semaphore lock;
+	atomic64_t nr_charged;
 	atomic64_t nr_owned;
 	atomic64_t nr_quarantined;
 };
 
-int registry_init(struct registry *registry, struct pool *pool);
+int registry_init(struct registry *registry, struct pool *pool, u64 quota_pages);
 void registry_exit(struct registry *registry);
 
 struct client *client_create(struct registry *registry, struct address_space *window);
 void client_destroy(struct client *client);
 
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero);
+int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero);
 void client_unreserve(struct client *client, u64 first, u32 nr_pages);
 void client_publish(struct client *client, u64 first, u32 nr_pages);
-bool client_owns(const struct client *client, u64 index);
+u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
 int client_free(struct client *client, u64 first, u64 nr_pages);
+
+/**
+ * client_owns() - whether a client may touch pages
+ * @client: the client
+ * @first: index of the first page, in the pool
+ * @nr_pages: number of pages
+ *
+ * Context: hold client->lock if the answer must stay true.
+ * Return: true if it owns them all.
+ */
+static inline bool client_owns(const struct client *client, u64 first, u64 nr_pages)
+{
+	return owner_run(&client->registry->owners, first, nr_pages,
+			 owner_word(client->id, OWNER_OWNED)) == nr_pages;
+}
 
 #endif

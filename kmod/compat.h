@@ -17,4 +17,17 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #endif
 }
 
+/*
+ * The size that a huge fault asks for is an order since 6.6, an enum before.
+ * COMPAT_HUGE_FAULT(name) declares the handler; compat_is_pmd() reads its second
+ * argument.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define COMPAT_HUGE_FAULT(name)	vm_fault_t name(struct vm_fault *vmf, unsigned int size)
+#define compat_is_pmd(size)	((size) == HPAGE_PMD_ORDER)
+#else
+#define COMPAT_HUGE_FAULT(name)	vm_fault_t name(struct vm_fault *vmf, enum page_entry_size size)
+#define compat_is_pmd(size)	((size) == PE_SIZE_PMD)
+#endif
+
 #endif

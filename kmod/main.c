@@ -13,12 +13,39 @@
 
 static long size_mb = 64;
 module_param(size_mb, long, 0444);
-MODULE_PARM_DESC(size_mb, "Memory to reserve, in MiB (default 64)");
+MODULE_PARM_DESC(size_mb, "Memory to reserve from the running system, in MiB (default 64)");
+
+static char *source;
+module_param(source, charp, 0444);
+MODULE_PARM_DESC(source, "Where from: phys, contig (default: phys if phys= is given, else contig)");
+
+static long client_max_mb;
+module_param(client_max_mb, long, 0444);
+MODULE_PARM_DESC(client_max_mb, "What one client may own, in MiB (default: the pool)");
 
 static struct pool pool;
 static struct registry registry;
 
-static int check_size(void)
+/* The best first. */
+static const struct pool_source *const sources[] = {
+	&pool_source_phys,
+	&pool_source_contig,
+};
+
+static const struct pool_source *choose_source(void)
+{
+	int i;
+
+	if (!source)
+		return pool_source_phys_is_wanted() ? &pool_source_phys : &pool_source_contig;
+	for (i = 0; i < ARRAY_SIZE(sources); i++)
+		if (sysfs_streq(source, sources[i]->name))
+			return sources[i];
+	pr_err("source=%s is not one of phys, contig\n", source);
+	return NULL;
+}
+
+static int check_parameters(void)
 {
 	const long max_mb = SPAN_MAP_MAX_PAGES / PAGES_PER_MB;
 	unsigned long ram_mb = totalram_pages() / PAGES_PER_MB;
@@ -32,29 +59,35 @@ static int check_size(void)
 		       size_mb, ram_mb);
 		return -ENOMEM;
 	}
+	if (client_max_mb < 0 || client_max_mb > max_mb) {
+		pr_err("client_max_mb=%ld is not from 0 to %ld\n", client_max_mb, max_mb);
+		return -EINVAL;
+	}
 	return 0;
 }
 
 static int __init pagespan_init(void)
 {
+	const struct pool_source *chosen = choose_source();
 	int ret;
 
 	BUILD_BUG_ON(PAGE_SHIFT != 12 || BITS_PER_LONG != 64);
-	ret = check_size();
+	ret = chosen ? check_parameters() : -EINVAL;
 	if (ret)
 		return ret;
-	ret = pool_init(&pool, size_mb * PAGES_PER_MB);
-	if (ret) {
-		pr_err("cannot reserve %ld MiB of contiguous memory: error %d\n", size_mb, ret);
+	ret = pool_init(&pool, chosen, size_mb * PAGES_PER_MB);
+	if (ret)
 		return ret;
-	}
-	ret = registry_init(&registry, &pool);
+	ret = registry_init(&registry, &pool,
+			    client_max_mb ? client_max_mb * PAGES_PER_MB : CLIENT_NO_QUOTA);
 	if (ret)
 		goto exit_pool;
 	ret = chardev_init(&registry);
 	if (ret)
 		goto exit_registry;
-	pr_info("pool of %ld MiB at %pa\n", size_mb, &(phys_addr_t){PFN_PHYS(pool.base_pfn)});
+	pr_info("pool of %llu MiB at %pa, source %s, %s mappings\n",
+		pool.nr_pages / PAGES_PER_MB, &(phys_addr_t){ PFN_PHYS(pool.base_pfn) },
+		chosen->name, pool.huge ? "2 MiB" : "4 KiB");
 	return 0;
 
 exit_registry:

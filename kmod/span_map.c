@@ -12,6 +12,8 @@
 #else
 #include <errno.h>
 #include <string.h>
+
+#define noinline __attribute__((noinline))
 #endif
 
 #include "span_map.h"
@@ -28,16 +30,27 @@
  */
 #define WALL_PAGES	MB_PAGES
 
+/* What is free in a megablock. All free: prefix and suffix are 512. All in use: prefix, inner and suffix are 0. */
 struct span_map_megablock {
-	u32 longest;		/* the longest run that starts here; listed if and only if not 0 */
-	u32 prefix : 10;	/* free pages from the first page on: 512 means all free */
-	u32 inner : 10;		/* the longest run that touches neither the first nor the last page */
-	u32 suffix : 10;	/* free pages up to the last page */
-	u32 next;
-	u32 prev;
+	u16 prefix;		/* free pages from the first page on */
+	u16 suffix;		/* free pages up to the last page */
+	u16 inner;		/* the longest run that touches neither the first nor the last page */
+	u16 inner_at : 15;	/* where it starts; NOWHERE if it is 0 */
+	u16 others : 1;		/* there may be more such runs: 0 only if there are none */
 };
 
-_Static_assert(sizeof(struct span_map_megablock) == 16, "four records to a cache line");
+/* The runs that start in a megablock. */
+struct span_map_start {
+	u32 longest;		/* listed if and only if not 0 */
+	u32 next;		/* in its list */
+	u32 slot;		/* that holds this megablock's number: a list's head or another's next, counted in u32 */
+};
+
+_Static_assert(sizeof(struct span_map_megablock) == 8, "eight to a cache line");
+
+#define NOWHERE		MB_PAGES
+#define ALL_FREE	((struct span_map_megablock){ MB_PAGES, MB_PAGES, 0, NOWHERE, 0 })
+#define ALL_USED	((struct span_map_megablock){ 0, 0, 0, NOWHERE, 0 })
 
 static inline bool all_free(const struct span_map_megablock *m)
 {
@@ -46,7 +59,7 @@ static inline bool all_free(const struct span_map_megablock *m)
 
 static inline bool all_used(const struct span_map_megablock *m)
 {
-	return !m->prefix && !m->inner && !m->suffix;
+	return !(m->prefix | m->inner | m->suffix);
 }
 
 static inline u32 lowest_bit(u64 word)
@@ -120,28 +133,47 @@ static inline bool index_has(const struct span_map_index *index, u32 i)
 	return index->level[0][i / 64] >> (i % 64) & 1;
 }
 
-static void index_add(struct span_map_index *index, u32 i)
+static noinline void index_add_above(struct span_map_index *index, u32 word)
 {
 	u32 level;
 	u64 before;
 
-	for (level = 0; level <= index->top; level++, i /= 64) {
-		before = index->level[level][i / 64];
-		index->level[level][i / 64] = before | 1ULL << (i % 64);
+	for (level = 1; level <= index->top; level++, word /= 64) {
+		before = index->level[level][word / 64];
+		index->level[level][word / 64] = before | 1ULL << (word % 64);
 		if (before)
 			return;
 	}
 }
 
-static void index_remove(struct span_map_index *index, u32 i)
+static noinline void index_remove_above(struct span_map_index *index, u32 word)
 {
 	u32 level;
 
-	for (level = 0; level <= index->top; level++, i /= 64) {
-		index->level[level][i / 64] &= ~(1ULL << (i % 64));
-		if (index->level[level][i / 64])
+	for (level = 1; level <= index->top; level++, word /= 64) {
+		index->level[level][word / 64] &= ~(1ULL << (word % 64));
+		if (index->level[level][word / 64])
 			return;
 	}
+}
+
+static inline void index_add(struct span_map_index *index, u32 i)
+{
+	u64 *word = &index->level[0][i / 64], before = *word;
+
+	*word = before | 1ULL << (i % 64);
+	if (!before)
+		index_add_above(index, i / 64);
+}
+
+/* A condition that nothing foretells costs less here than as a branch around this. */
+static inline void index_remove_if(struct span_map_index *index, u32 i, bool condition)
+{
+	u64 *word = &index->level[0][i / 64], after = *word & ~((u64)condition << (i % 64));
+
+	*word = after;
+	if (!after)
+		index_remove_above(index, i / 64);
 }
 
 /* The smallest member >= i, or -1. */
@@ -204,40 +236,32 @@ static void index_remove_range(struct span_map_index *index, u32 first, u32 last
 		u32 end = (i | 63) < last ? 63 : last % 64;
 
 		index->level[0][i / 64] &= ~(bits_from(i % 64) & bits_upto(end));
-		index_remove(index, i);
+		index_remove_if(index, i, true);
 	}
 }
 
 /* The bits of one megablock. Ranges are first..end-1, never empty, end at most 512. */
 
-static void bits_set(u64 *bits, u32 first, u32 end)
-{
-	u32 word = first / 64, last = (end - 1) / 64;
-	u64 head = bits_from(first % 64), tail = bits_upto((end - 1) % 64);
+/*
+ * words_below(n)[i] is ALL for i < n and 0 for the others. With it a range, being the difference of two prefixes, is
+ * gone through without a loop whose length the processor would have to guess.
+ */
+static const u64 words_below_table[2 * MB_WORDS] = { ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL };
 
-	if (word == last) {
-		bits[word] |= head & tail;
-		return;
-	}
-	bits[word] |= head;
-	while (++word < last)
-		bits[word] = ALL;
-	bits[last] |= tail;
+static inline const u64 *words_below(u32 nr_words)
+{
+	return &words_below_table[MB_WORDS - nr_words];
 }
 
-static void bits_clear(u64 *bits, u32 first, u32 end)
+static inline void bits_flip(u64 *bits, u32 first, u32 end)
 {
-	u32 word = first / 64, last = (end - 1) / 64;
-	u64 head = bits_from(first % 64), tail = bits_upto((end - 1) % 64);
+	const u64 *before = words_below(first / 64), *upto = words_below(end / 64);
+	u32 word;
 
-	if (word == last) {
-		bits[word] &= ~(head & tail);
-		return;
-	}
-	bits[word] &= ~head;
-	while (++word < last)
-		bits[word] = 0;
-	bits[last] &= ~tail;
+	for (word = 0; word < MB_WORDS; word++)
+		bits[word] ^= before[word] ^ upto[word];
+	bits[first / 64] ^= ~bits_from(first % 64);
+	bits[end / 64 % MB_WORDS] ^= ~bits_from(end % 64);
 }
 
 /* Where the free run that holds page i - 1 begins; i if that page is in use. */
@@ -275,17 +299,18 @@ static u32 run_end(const u64 *bits, u32 i)
 	return word * 64 + lowest_bit(used);
 }
 
-static bool any_free(const u64 *bits, u32 first, u32 end)
+static inline bool any_free(const u64 *bits, u32 first, u32 end)
 {
-	u32 word = first / 64, last = (end - 1) / 64;
-	u64 found = bits[word] & bits_from(first % 64);
+	const u64 *upto_first = words_below(first / 64 + 1), *below_last = words_below(end / 64);
+	u64 head = bits_from(first % 64), tail = ~bits_from(end % 64), free;
+	u32 word;
 
-	while (word < last) {
-		if (found)
-			return true;
-		found = bits[++word];
-	}
-	return found & bits_upto((end - 1) % 64);
+	if (first / 64 == end / 64)
+		return bits[first / 64] & head & tail;
+	free = (bits[first / 64] & head) | (bits[end / 64 % MB_WORDS] & tail);
+	for (word = 0; word < MB_WORDS; word++)
+		free |= bits[word] & ~upto_first[word] & below_last[word];
+	return free;
 }
 
 /* The positions in a word from which nr >= 1 ones follow within the word. */
@@ -298,123 +323,115 @@ static inline u64 fold(u64 word, u32 nr)
 	return have < nr ? word & word >> (nr - have) : word;
 }
 
-/* The first page >= from where a run of nr pages starts within the megablock; there must be one. */
-static u32 find_run(const u64 *bits, u32 from, u32 nr)
+/*
+ * Looks for the longest run that touches neither the first nor the last page. A run counts once a page in use ends it;
+ * the prefix, which would be the first, starts below 0 by as much as it is long.
+ */
+static noinline void find_inner(struct span_map_megablock *m, const u64 *bits)
 {
-	u32 word = from / 64, have = 0;
-	u64 free = bits[word] & bits_from(from % 64);
+	s32 have = -m->prefix, longest = 0;
+	u32 at = NOWHERE, seen = 0, word, head;
+	u64 free, found;
 
-	for (;;) {
-		u32 head = free == ALL ? 64 : lowest_bit(~free);
-
-		if (have + head >= nr)
-			return word * 64 - have;
-		if (head == 64) {
-			have += 64;
-		} else {
-			u64 found = nr <= 62 ? fold(free, nr) : 0;
-
-			if (found)
-				return word * 64 + lowest_bit(found);
-			have = 63 - highest_bit(~free);
-		}
-		free = bits[++word];
-	}
-}
-
-/* The longest run between a free prefix and a free suffix that are not the whole megablock. */
-static u32 longest_inner(const u64 *bits, u32 prefix, u32 suffix)
-{
-	u32 word = prefix / 64, last = (MB_PAGES - 1 - suffix) / 64;
-	u32 longest = 0, have = 0;
-	u64 free = bits[word] & bits_from(prefix % 64);
-
-	for (;;) {
-		if (word == last)
-			free &= bits_upto((MB_PAGES - 1 - suffix) % 64);
+	for (word = 0; word < MB_WORDS; word++) {
+		free = bits[word];
 		if (free == ALL) {
 			have += 64;
-		} else {
-			have += lowest_bit(~free);
-			if (have > longest)
-				longest = have;
-			if (longest < 62) {
-				u64 more = fold(free, longest + 1);
-
-				for (; more; more &= more >> 1)
-					longest++;
-			}
-			have = 63 - highest_bit(~free);
+			continue;
 		}
-		if (word == last)
-			return longest;
-		free = bits[++word];
+		head = lowest_bit(~free);
+		have += head;
+		seen += have > 0;
+		if (have > longest) {
+			longest = have;
+			at = word * 64 + head - have;
+		}
+		have = 63 - highest_bit(~free);
+		free &= (free + 1) & bits_upto(63 - have);
+		if (!free)
+			continue;
+		seen += free & (free + (free & -free)) ? 2 : 1;
+		while (longest < 62) {
+			found = fold(free, longest + 1);
+			if (!found)
+				break;
+			at = lowest_bit(found);
+			longest = lowest_bit(~(free >> at));
+			at += word * 64;
+		}
+	}
+	m->inner = longest;
+	m->inner_at = at;
+	m->others = seen > 1;
+}
+
+/* There is another inner run. */
+static inline void add_inner(struct span_map_megablock *m, u32 at, u32 length)
+{
+	m->others = m->inner > 0;
+	if (length > m->inner) {
+		m->inner = length;
+		m->inner_at = at;
 	}
 }
 
-/* Lists: every megablock in which a run starts stands in the list of the longest one. */
+static inline bool inner_starts_in(const struct span_map_megablock *m, u32 first, u32 end)
+{
+	return m->inner_at - first < end - first;
+}
+
+/*
+ * Lists: every megablock in which a run starts stands in the list of the longest one. The rest would belong to list 0,
+ * which keeps nothing: neither it nor megablock 0, the wall, needs a branch.
+ */
 
 static inline u32 list_of(const struct span_map *map, u32 longest)
 {
-	return (longest < map->nr_lists ? longest : map->nr_lists) - 1;
+	return longest < map->nr_lists ? longest : map->nr_lists;
 }
 
-static void list_remove(struct span_map *map, u32 mb, u32 list)
+/* Slots are the words that hold a megablock's number, counted from the first of map->starts. */
+static inline u32 slot_of_list(const struct span_map *map, u32 list)
 {
-	struct span_map_megablock *m = &map->megablocks[mb];
-
-	if (m->prev) {
-		map->megablocks[m->prev].next = m->next;
-	} else {
-		map->lists[list] = m->next;
-		if (!m->next)
-			index_remove(&map->filled, list);
-	}
-	if (m->next)
-		map->megablocks[m->next].prev = m->prev;
+	return map->lists - (u32 *)map->starts + list;
 }
 
-static void list_add(struct span_map *map, u32 mb, u32 list)
+static noinline void relink(struct span_map *map, u32 mb, u32 longest)
 {
-	struct span_map_megablock *m = &map->megablocks[mb];
-	u32 head = map->lists[list];
+	struct span_map_start *start = &map->starts[mb];
+	u32 *slots = (u32 *)map->starts, lists = slot_of_list(map, 0);
+	u32 next = start->next, slot = start->slot, list = slot >= lists ? slot - lists : 0;
 
-	m->prev = 0;
-	m->next = head;
-	map->lists[list] = mb;
-	if (head)
-		map->megablocks[head].prev = mb;
-	else
-		index_add(&map->filled, list);
-}
+	slots[slot] = next;
+	map->starts[next].slot = slot;
+	index_remove_if(&map->filled, list, !next && slot >= lists);
 
-static void set_longest(struct span_map *map, u32 mb, u32 longest)
-{
-	struct span_map_megablock *m = &map->megablocks[mb];
-	u32 before = m->longest;
-
-	if (longest == before)
-		return;
-	m->longest = longest;
-	if (before && longest && list_of(map, before) == list_of(map, longest))
-		return;
-	if (before)
-		list_remove(map, mb, list_of(map, before));
-	if (longest)
-		list_add(map, mb, list_of(map, longest));
+	list = list_of(map, longest);
+	slot = lists + list;
+	next = slots[slot];
+	start->longest = longest;
+	start->next = next;
+	start->slot = slot;
+	map->starts[next].slot = &start->next - slots;
+	slots[slot] = list ? mb : 0;
+	index_add(&map->filled, list);
 }
 
 /* Runs across megablocks. */
 
-/* The number of free pages from the first page of a megablock on. */
-static u32 run_from(const struct span_map *map, u32 mb)
+static noinline u32 run_from_all_free(const struct span_map *map, u32 mb)
 {
-	u32 wall;
+	u32 wall = index_next(&map->walls, mb);
 
-	if (!all_free(&map->megablocks[mb]))
-		return map->megablocks[mb].prefix;
-	wall = index_next(&map->walls, mb);
 	return (wall - mb) * MB_PAGES + map->megablocks[wall].prefix;
+}
+
+/* The number of free pages from the first page of a megablock on. */
+static inline u32 run_from(const struct span_map *map, u32 mb)
+{
+	u32 prefix = map->megablocks[mb].prefix;
+
+	return prefix < MB_PAGES ? prefix : run_from_all_free(map, mb);
 }
 
 /* The megablock in which the run that ends with the last page of mb starts. */
@@ -431,26 +448,29 @@ static u32 start_of_run_into(const struct span_map *map, u32 mb)
 /* Recomputes the longest run that starts in a megablock. */
 static void settle(struct span_map *map, u32 mb)
 {
-	struct span_map_megablock *m = &map->megablocks[mb];
-	bool joined = m[-1].suffix;
-	u32 longest = m->inner;
+	const struct span_map_megablock *m = &map->megablocks[mb];
+	u32 longest = m->inner, run = m->suffix;
 
-	if (!joined && m->prefix > longest)
-		longest = m->prefix;
-	if (m->suffix && !(joined && all_free(m))) {
-		u32 run = m->suffix + run_from(map, mb + 1);
-
+	if (!m[-1].suffix) {
+		if (m->prefix > longest)
+			longest = m->prefix;
+	} else if (all_free(m)) {
+		run = 0;
+	}
+	if (run) {
+		run += run_from(map, mb + 1);
 		if (run > longest)
 			longest = run;
 	}
-	set_longest(map, mb, longest);
+	if (longest != map->starts[mb].longest)
+		relink(map, mb, longest);
 }
 
 /*
  * After the pages from megablock a to b have changed: the runs that start in a, in b, before a and after b. Between
  * a and b no run starts, before or after.
  */
-static void settle_around(struct span_map *map, u32 a, u32 b, u32 old_prefix, u32 old_suffix)
+static inline void settle_around(struct span_map *map, u32 a, u32 b, u32 old_prefix, u32 old_suffix)
 {
 	const struct span_map_megablock *m = map->megablocks;
 
@@ -467,33 +487,43 @@ static void take_within(struct span_map *map, u32 mb, u32 first, u32 end)
 {
 	struct span_map_megablock *m = &map->megablocks[mb];
 	u64 *bits = map->bits[mb];
+	u32 rest, at;
 
 	if (all_free(m)) {
 		index_add(&map->walls, mb);
 		m->prefix = first;
 		m->suffix = MB_PAGES - end;
-		if (first || end < MB_PAGES) {
+		if (end - first < MB_PAGES) {
 			memset(bits, 0xff, sizeof(map->bits[mb]));
-			bits_clear(bits, first, end);
+			bits_flip(bits, first, end);
 		}
 		return;
 	}
 
-	bits_clear(bits, first, end);
+	bits_flip(bits, first, end);
 	if (first < m->prefix) {
-		u32 rest = m->prefix - end;
-
+		rest = m->prefix - end;
 		m->prefix = first;
-		if (rest > m->inner)
-			m->inner = rest;
+		if (rest)
+			add_inner(m, end, rest);
 	} else if (first >= MB_PAGES - m->suffix) {
-		u32 rest = first - (MB_PAGES - m->suffix);
-
+		at = MB_PAGES - m->suffix;
 		m->suffix = MB_PAGES - end;
-		if (rest > m->inner)
-			m->inner = rest;
-	} else if (run_end(bits, end) - run_begin(bits, first) == m->inner) {
-		m->inner = longest_inner(bits, m->prefix, m->suffix);
+		if (first > at)
+			add_inner(m, at, first - at);
+	} else if (first - m->inner_at < m->inner) {
+		at = m->inner_at;
+		rest = at + m->inner - end;
+		if (m->others) {
+			find_inner(m, bits);
+			return;
+		}
+		m->inner = 0;
+		m->inner_at = NOWHERE;
+		if (first > at)
+			add_inner(m, at, first - at);
+		if (rest)
+			add_inner(m, end, rest);
 	}
 }
 
@@ -501,7 +531,7 @@ static void give_within(struct span_map *map, u32 mb, u32 first, u32 end)
 {
 	struct span_map_megablock *m = &map->megablocks[mb];
 	u64 *bits = map->bits[mb];
-	u32 begin = 0, stop = MB_PAGES, swallowed = 0;
+	u32 begin = 0, stop = MB_PAGES;
 
 	if (all_used(m) && end - first < MB_PAGES)
 		memset(bits, 0, sizeof(map->bits[mb]));
@@ -509,27 +539,34 @@ static void give_within(struct span_map *map, u32 mb, u32 first, u32 end)
 		begin = run_begin(bits, first);
 	if (end != MB_PAGES - m->suffix)
 		stop = run_end(bits, end);
-
 	if (!begin && stop == MB_PAGES) {
-		index_remove(&map->walls, mb);
-		m->prefix = MB_PAGES;
-		m->inner = 0;
-		m->suffix = MB_PAGES;
+		index_remove_if(&map->walls, mb, true);
+		*m = ALL_FREE;
 		return;
 	}
 
-	bits_set(bits, first, end);
-	if (!begin) {
-		m->prefix = stop;
-		swallowed = stop - end;
-	} else if (stop == MB_PAGES) {
-		m->suffix = MB_PAGES - begin;
-		swallowed = first - begin;
-	} else if (stop - begin > m->inner) {
-		m->inner = stop - begin;
+	bits_flip(bits, first, end);
+	if (begin && stop < MB_PAGES) {
+		if (!inner_starts_in(m, begin, stop)) {
+			add_inner(m, begin, stop - begin);
+		} else {
+			m->inner = stop - begin;
+			m->inner_at = begin;
+		}
+		return;
 	}
-	if (swallowed && swallowed == m->inner)
-		m->inner = longest_inner(bits, m->prefix, m->suffix);
+	if (!begin)
+		m->prefix = stop;
+	else
+		m->suffix = MB_PAGES - begin;
+	if (!inner_starts_in(m, begin, stop))
+		return;
+	if (m->others) {
+		find_inner(m, bits);
+	} else {
+		m->inner = 0;
+		m->inner_at = NOWHERE;
+	}
 }
 
 /* Takes free pages of one run. */
@@ -540,19 +577,18 @@ static void take(struct span_map *map, u64 first, u64 nr_pages)
 	struct span_map_megablock *m = map->megablocks;
 	u32 old_prefix = m[a].prefix, old_suffix = m[b].suffix;
 
+	map->free_pages -= nr_pages;
 	if (a == b) {
 		take_within(map, a, begin, end);
 	} else {
 		take_within(map, a, begin, MB_PAGES);
-		for (mb = a + 1; mb < b; mb++) {
-			m[mb].prefix = 0;
-			m[mb].suffix = 0;
-		}
-		if (b - a > 1)
+		if (b - a > 1) {
+			for (mb = a + 1; mb < b; mb++)
+				m[mb] = ALL_USED;
 			index_add_range(&map->walls, a + 1, b - 1);
+		}
 		take_within(map, b, 0, end);
 	}
-	map->free_pages -= nr_pages;
 	settle_around(map, a, b, old_prefix, old_suffix);
 }
 
@@ -564,19 +600,18 @@ static void give(struct span_map *map, u64 first, u64 nr_pages)
 	struct span_map_megablock *m = map->megablocks;
 	u32 old_prefix = m[a].prefix, old_suffix = m[b].suffix;
 
+	map->free_pages += nr_pages;
 	if (a == b) {
 		give_within(map, a, begin, end);
 	} else {
 		give_within(map, a, begin, MB_PAGES);
-		for (mb = a + 1; mb < b; mb++) {
-			m[mb].prefix = MB_PAGES;
-			m[mb].suffix = MB_PAGES;
-		}
-		if (b - a > 1)
+		if (b - a > 1) {
+			for (mb = a + 1; mb < b; mb++)
+				m[mb] = ALL_FREE;
 			index_remove_range(&map->walls, a + 1, b - 1);
+		}
 		give_within(map, b, 0, end);
 	}
-	map->free_pages += nr_pages;
 	settle_around(map, a, b, old_prefix, old_suffix);
 }
 
@@ -587,7 +622,7 @@ static u64 place(const struct span_map *map, u32 mb, u32 nr_pages)
 	u64 page = (u64)mb * MB_PAGES;
 
 	if (nr_pages <= m->inner)
-		return page + find_run(map->bits[mb], m->prefix, nr_pages);
+		return page + m->inner_at;
 	if (nr_pages <= m->prefix && !m[-1].suffix)
 		return page;
 	return page + MB_PAGES - m->suffix;
@@ -600,7 +635,7 @@ static u32 best_megablock(const struct span_map *map, u32 nr_pages)
 
 	if (nr_pages > map->nr_lists)
 		return 0;
-	list = index_next(&map->filled, nr_pages - 1);
+	list = index_next(&map->filled, nr_pages);
 	return list < 0 ? 0 : map->lists[list];
 }
 
@@ -616,9 +651,9 @@ static s64 alloc(struct span_map *map, u32 nr_pages)
 
 	/* A run that ends in a mixed megablock may serve a small span from there and leave the all-free ones whole. */
 	if ((first & MB_MASK) + nr_pages > MB_PAGES || all_free(m)) {
-		tail = (first + m->longest) & MB_MASK;
+		tail = (first + map->starts[mb].longest) & MB_MASK;
 		if (nr_pages <= tail)
-			first += m->longest - nr_pages;
+			first += map->starts[mb].longest - nr_pages;
 	}
 	take(map, first, nr_pages);
 	return first - WALL_PAGES;
@@ -765,6 +800,8 @@ s64 span_map_alloc(struct span_map *map, u32 nr_pages, u32 align_pages)
 	struct span_map_search search = { .nr_pages = nr_pages, .align_pages = align_pages };
 	s64 first;
 
+	if (align_pages == 1 && nr_pages && nr_pages <= SPAN_MAP_MAX_SPAN)
+		return alloc(map, nr_pages);
 	do {
 		first = span_map_alloc_step(map, &search);
 	} while (first == -EAGAIN);
@@ -802,26 +839,26 @@ int span_map_alloc_at(struct span_map *map, u64 first, u64 nr_pages)
 	return 0;
 }
 
-static bool pages_in_use_within(const struct span_map *map, u32 mb, u32 first, u32 end)
+static inline bool pages_in_use_within(const struct span_map *map, u32 mb, u32 first, u32 end)
 {
 	const struct span_map_megablock *m = &map->megablocks[mb];
 
-	if (all_used(m))
-		return true;
-	return !all_free(m) && !any_free(map->bits[mb], first, end);
+	/* Bits that may be stale cost less to look at in vain than to branch around. */
+	return all_used(m) || !((u32)all_free(m) | any_free(map->bits[mb], first, end));
 }
 
 static bool pages_in_use(const struct span_map *map, u64 first, u64 nr_pages)
 {
 	u64 last = first + nr_pages - 1;
 	u32 a = first >> MB_SHIFT, b = last >> MB_SHIFT, mb;
-	u32 end = (last & MB_MASK) + 1;
+	u32 end = (last & MB_MASK) + 1, free = 0;
 
 	if (a == b)
 		return pages_in_use_within(map, a, first & MB_MASK, end);
 	for (mb = a + 1; mb < b; mb++)
-		if (!pages_in_use_within(map, mb, 0, MB_PAGES))
-			return false;
+		free |= map->megablocks[mb].prefix | map->megablocks[mb].inner | map->megablocks[mb].suffix;
+	if (free)
+		return false;
 	return pages_in_use_within(map, a, first & MB_MASK, MB_PAGES) && pages_in_use_within(map, b, 0, end);
 }
 
@@ -870,10 +907,10 @@ u64 span_map_longest_run(const struct span_map *map)
 
 	if (!map->free_pages)
 		return 0;
-	mb = map->lists[index_prev(&map->filled, map->nr_lists - 1)];
-	for (; mb; mb = map->megablocks[mb].next) {
-		if (map->megablocks[mb].longest > longest)
-			longest = map->megablocks[mb].longest;
+	mb = map->lists[index_prev(&map->filled, map->nr_lists)];
+	for (; mb; mb = map->starts[mb].next) {
+		if (map->starts[mb].longest > longest)
+			longest = map->starts[mb].longest;
 		if (longest < map->nr_lists)
 			break;
 	}
@@ -907,8 +944,8 @@ size_t span_map_metadata_bytes(u64 nr_pages)
 
 	if (!nr_pages_valid(nr_pages))
 		return 0;
-	return nr * (MB_PAGES / 8 + sizeof(struct span_map_megablock)) + index_bytes(nr) +
-	       index_bytes(lists_of(nr_pages)) + lists_of(nr_pages) * sizeof(u32);
+	return nr * (MB_PAGES / 8 + sizeof(struct span_map_megablock) + sizeof(struct span_map_start)) + index_bytes(nr) +
+	       index_bytes(lists_of(nr_pages) + 1) + (lists_of(nr_pages) + 1) * sizeof(u32);
 }
 
 /**
@@ -926,6 +963,7 @@ int span_map_init(struct span_map *map, u64 nr_pages, void *metadata)
 {
 	u64 nr = megablocks_of(nr_pages) + 2;
 	u64 *memory;
+	u32 mb;
 
 	if (!nr_pages_valid(nr_pages) || !metadata || (uintptr_t)metadata % SPAN_MAP_METADATA_ALIGN)
 		return -EINVAL;
@@ -936,11 +974,15 @@ int span_map_init(struct span_map *map, u64 nr_pages, void *metadata)
 	map->nr_lists = lists_of(nr_pages);
 	map->bits = metadata;
 	map->megablocks = (void *)&map->bits[nr];
-	memset(map->megablocks, 0, nr * sizeof(*map->megablocks));
+	for (mb = 0; mb < nr; mb++)
+		map->megablocks[mb] = ALL_USED;
 	memory = index_init(&map->walls, nr, (void *)&map->megablocks[nr]);
-	memory = index_init(&map->filled, map->nr_lists, memory);
-	map->lists = (void *)memory;
-	memset(map->lists, 0, map->nr_lists * sizeof(u32));
+	memory = index_init(&map->filled, map->nr_lists + 1, memory);
+	map->starts = (void *)memory;
+	map->lists = (void *)&map->starts[nr];
+	memset(map->lists, 0, (map->nr_lists + 1) * sizeof(u32));
+	for (mb = 0; mb < nr; mb++)
+		map->starts[mb] = (struct span_map_start){ .slot = slot_of_list(map, 0) };
 	index_add_range(&map->walls, 0, nr - 1);
 	return 0;
 }
@@ -959,55 +1001,87 @@ static bool index_consistent(const struct span_map_index *index, u64 members)
 	return true;
 }
 
-/* Recomputes a megablock's record from its bits; counts its free pages. */
+/* The walls are the megablocks that are not all free, and there is one on either side of the pool. */
+static bool walls_consistent(const struct span_map *map)
+{
+	const struct span_map_megablock *m = map->megablocks;
+	u32 mb, end = map->nr_megablocks + 1;
+
+	if (!index_consistent(&map->walls, end + 1) || !all_used(&m[0]) || !all_used(&m[end]))
+		return false;
+	for (mb = 0; mb <= end; mb++)
+		if (m[mb].prefix > MB_PAGES || index_has(&map->walls, mb) == all_free(&m[mb]))
+			return false;
+	return true;
+}
+
+/* Recomputes a mixed megablock's record from its bits. */
+static bool record_consistent(const struct span_map_megablock *m, const u64 *bits, u64 *nr_free)
+{
+	u32 prefix = run_end(bits, 0), suffix = MB_PAGES - run_begin(bits, MB_PAGES);
+	u32 begin, end, longest = 0, nr_inner = 0;
+
+	*nr_free += prefix + suffix;
+	for (begin = prefix + 1; begin < MB_PAGES - suffix; begin = end + 1) {
+		end = run_end(bits, begin);
+		if (end == begin)
+			continue;
+		*nr_free += end - begin;
+		nr_inner++;
+		if (end - begin > longest)
+			longest = end - begin;
+	}
+	if (m->prefix != prefix || m->suffix != suffix || m->inner != longest)
+		return false;
+	if (!longest || m->inner_at >= MB_PAGES)
+		return !longest && m->inner_at == NOWHERE;
+	return run_begin(bits, m->inner_at + 1) == m->inner_at &&
+	       run_end(bits, m->inner_at) == m->inner_at + longest && (m->others || nr_inner == 1);
+}
+
+/* The record of a megablock, and the longest run that starts in it; counts its free pages. */
 static bool megablock_consistent(const struct span_map *map, u32 mb, u64 *nr_free)
 {
 	const struct span_map_megablock *m = &map->megablocks[mb];
-	const u64 *bits = map->bits[mb];
-	u32 prefix = 0, inner = 0, suffix = 0, own = 0, begin, end;
+	const struct span_map_start *start = &map->starts[mb];
+	u32 longest = m->inner;
 
-	if (index_has(&map->walls, mb) == all_free(m))
-		return false;
 	if (all_free(m)) {
-		prefix = MB_PAGES;
-		suffix = MB_PAGES;
+		if (m->suffix != MB_PAGES || m->inner || m->inner_at != NOWHERE || m->others)
+			return false;
 		*nr_free += MB_PAGES;
-		own = m[-1].suffix ? 0 : run_from(map, mb);
-	} else if (!all_used(m)) {
-		for (begin = 0; begin < MB_PAGES; begin = end + 1) {
-			end = begin;
-			while (end < MB_PAGES && bits[end / 64] >> (end % 64) & 1)
-				end++;
-			*nr_free += end - begin;
-			if (!begin)
-				prefix = end;
-			else if (end == MB_PAGES)
-				suffix = end - begin;
-			else if (end - begin > inner)
-				inner = end - begin;
-		}
-		own = inner;
-		if (prefix > own && !m[-1].suffix)
-			own = prefix;
-		if (suffix && suffix + run_from(map, mb + 1) > own)
-			own = suffix + run_from(map, mb + 1);
+	} else if (all_used(m)) {
+		if (m->inner_at != NOWHERE || m->others)
+			return false;
+	} else if (!record_consistent(m, map->bits[mb], nr_free)) {
+		return false;
 	}
-	return m->prefix == prefix && m->inner == inner && m->suffix == suffix && m->longest == own;
+
+	if (!m[-1].suffix && m->prefix > longest)
+		longest = m->prefix;
+	if (m->suffix && !(m[-1].suffix && all_free(m)) &&
+	    m->suffix + run_from(map, mb + 1) > longest)
+		longest = m->suffix + run_from(map, mb + 1);
+	if (start->longest != longest)
+		return false;
+	return longest || (!start->next && start->slot == slot_of_list(map, 0));
 }
 
 /* Every list holds what belongs there, and its links agree; counts the megablocks listed. */
 static bool list_consistent(const struct span_map *map, u32 list, u32 *nr_listed)
 {
-	u32 mb = map->lists[list], prev = 0;
+	u32 mb = map->lists[list];
+	const u32 *slot = &map->lists[list];
 
 	if (index_has(&map->filled, list) != !!mb)
 		return false;
-	for (; mb; prev = mb, mb = map->megablocks[mb].next) {
-		const struct span_map_megablock *m = &map->megablocks[mb];
+	for (; mb; slot = &map->starts[mb].next, mb = *slot) {
+		const struct span_map_start *start = &map->starts[mb];
 
 		if (mb > map->nr_megablocks || ++*nr_listed > map->nr_megablocks)
 			return false;
-		if (!m->longest || list_of(map, m->longest) != list || m->prev != prev)
+		if (!start->longest || list_of(map, start->longest) != list ||
+		    (u32 *)map->starts + start->slot != slot)
 			return false;
 	}
 	return true;
@@ -1023,28 +1097,24 @@ static bool list_consistent(const struct span_map *map, u32 list, u32 *nr_listed
  */
 int span_map_check(const struct span_map *map)
 {
-	const struct span_map_megablock *m = map->megablocks;
-	u32 end = map->nr_pages & MB_MASK, mb, list, listed = 0;
+	u32 end = map->nr_pages & MB_MASK, nr_listed = 0, mb, list;
+	const struct span_map_megablock *last = &map->megablocks[map->nr_megablocks];
 	u64 nr_free = 0;
 
+	if (!walls_consistent(map) || (end && (last->prefix > end || last->suffix)))
+		return -EUCLEAN;
 	for (mb = 1; mb <= map->nr_megablocks; mb++) {
 		if (!megablock_consistent(map, mb, &nr_free))
 			return -EUCLEAN;
-		listed += !m[mb].longest;
+		nr_listed += !map->starts[mb].longest;
 	}
-	for (list = 0; list < map->nr_lists; list++)
-		if (!list_consistent(map, list, &listed))
-			return -EUCLEAN;
-	if (listed != map->nr_megablocks || nr_free != map->free_pages)
-		return -EUCLEAN;
-	if (!index_consistent(&map->walls, map->nr_megablocks + 2) || !index_consistent(&map->filled, map->nr_lists))
+	if (nr_free != map->free_pages)
 		return -EUCLEAN;
 
-	/* Outside the pool nothing is free. */
-	mb--;
-	if (m[0].suffix || m[mb + 1].prefix || !index_has(&map->walls, 0) || !index_has(&map->walls, mb + 1))
+	if (!index_consistent(&map->filled, map->nr_lists + 1) || map->lists[0])
 		return -EUCLEAN;
-	if (end && (all_free(&m[mb]) || m[mb].suffix || m[mb].prefix > end))
-		return -EUCLEAN;
-	return 0;
+	for (list = 1; list <= map->nr_lists; list++)
+		if (!list_consistent(map, list, &nr_listed))
+			return -EUCLEAN;
+	return nr_listed == map->nr_megablocks ? 0 : -EUCLEAN;
 }

@@ -22,6 +22,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int32_t s32;
 typedef int64_t s64;
 #endif
 
@@ -34,6 +35,7 @@ typedef int64_t s64;
 #define SPAN_MAP_INDEX_LEVELS		4
 
 struct span_map_megablock;
+struct span_map_start;
 
 /* A set of small numbers: a bit each, and above every 64 words a word that says which are not zero. */
 struct span_map_index {
@@ -49,6 +51,7 @@ struct span_map {
 	u32 nr_lists;
 	u64 (*bits)[SPAN_MAP_MEGABLOCK_PAGES / 64];
 	struct span_map_megablock *megablocks;
+	struct span_map_start *starts;
 	u32 *lists;			/* first megablock of each list */
 	struct span_map_index filled;	/* lists that are not empty */
 	struct span_map_index walls;	/* megablocks that are not all free */

@@ -76,7 +76,10 @@ TEST_F(client, unknown_command_is_enotty)
 
 TEST_F(client, size_below_the_first_release_is_einval)
 {
-	static const unsigned int commands[] = { PAGESPAN_ALLOC, PAGESPAN_FREE, PAGESPAN_INFO };
+	static const unsigned int commands[] = {
+		PAGESPAN_ALLOC, PAGESPAN_ALLOC_AT, PAGESPAN_FREE, PAGESPAN_INFO,
+		PAGESPAN_QUERY, PAGESPAN_PHYS, PAGESPAN_EXPORT,
+	};
 	static const uint32_t sizes[] = { 0, 1, 4, 16 };
 	struct sized buffer = { 0 };
 
@@ -126,7 +129,7 @@ TEST_F(client, unknown_flags_and_reserved_members_are_einval)
 	struct pagespan_free request;
 	uint64_t first;
 
-	for (int bit = 1; bit < 32; bit++) {
+	for (int bit = 2; bit < 32; bit++) {
 		alloc = good_alloc(&first);
 		alloc.flags = 1U << bit;
 		EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
@@ -239,6 +242,93 @@ TEST_F(client, bulk_free_whose_ranges_cannot_all_be_read_frees_none)
 	torn[1] = (struct pagespan_range){ .first = self->span + 1, .nr_pages = 1 };
 	request.count = 3;
 	EXPECT_EQ(-EFAULT, client_ioctl(self->fd, PAGESPAN_FREE, &request));
+}
+
+TEST_F(client, allocation_of_one_page_with_a_bad_window_or_flag_is_einval)
+{
+	char *window = client_window(self->fd);
+
+	for (unsigned int flag = 4; flag < PAGE; flag *= 2)
+		EXPECT_EQ(-EINVAL, client_alloc_one(self->fd, NULL, flag));
+	EXPECT_EQ(-EINVAL, client_alloc_one(self->fd, window, 0));
+	EXPECT_EQ(-EINVAL, client_alloc_one(self->fd, (char *)-PAGE, PAGESPAN_ALLOC_POPULATE));
+	EXPECT_EQ(-EINVAL, client_alloc_ex(self->fd, 1, 1, 0, window));
+	EXPECT_EQ(-EINVAL, client_alloc_ex(self->fd, 1, 1, PAGESPAN_ALLOC_POPULATE, window + 8));
+}
+
+TEST_F(client, free_of_one_page_not_owned_is_einval)
+{
+	static const uint64_t bad[] = { 1ULL << 28, 1ULL << 40, 1ULL << 63, UINT64_MAX };
+	long page = client_alloc_one(self->fd, NULL, 0);
+
+	ASSERT_LE(0, page);
+	EXPECT_EQ(0, client_free_one(self->fd, page));
+	EXPECT_EQ(-EINVAL, client_free_one(self->fd, page));
+	EXPECT_EQ(-EINVAL, client_free_one(self->fd, self->before.nr_pages));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, client_free_one(self->fd, bad[i]));
+}
+
+TEST_F(client, allocation_at_pages_in_use_is_ebusy_and_outside_the_pool_einval)
+{
+	uint64_t nr_pages = self->before.nr_pages;
+
+	EXPECT_EQ(-EBUSY, client_alloc_at(self->fd, self->span, 1));
+	EXPECT_EQ(-EBUSY, client_alloc_at(self->fd, self->span + 3, 2));
+	EXPECT_EQ(-EINVAL, client_alloc_at(self->fd, self->span, 0));
+	EXPECT_EQ(-EINVAL, client_alloc_at(self->fd, self->span, 65537));
+	EXPECT_EQ(-EINVAL, client_alloc_at(self->fd, nr_pages, 1));
+	EXPECT_EQ(-EINVAL, client_alloc_at(self->fd, nr_pages - 1, 2));
+	EXPECT_EQ(-EINVAL, client_alloc_at(self->fd, UINT64_MAX, 2));
+}
+
+TEST_F(client, query_outside_the_pool_is_einval)
+{
+	uint64_t none = 0, one = 1, two = 2, many = 65537;
+
+	EXPECT_EQ(-EINVAL, client_query(self->fd, 0, &none));
+	EXPECT_EQ(-EINVAL, client_query(self->fd, 0, &many));
+	EXPECT_EQ(-EINVAL, client_query(self->fd, self->before.nr_pages, &one));
+	EXPECT_EQ(-EINVAL, client_query(self->fd, self->before.nr_pages - 1, &two));
+	EXPECT_EQ(-EINVAL, client_query(self->fd, UINT64_MAX, &two));
+}
+
+TEST_F(client, physical_address_of_a_page_not_owned_is_einval)
+{
+	struct pagespan_phys phys = { .size = sizeof(phys), .index = self->span + 100 };
+
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PHYS, &phys));
+	phys.index = UINT64_MAX;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PHYS, &phys));
+}
+
+TEST_F(client, physical_address_without_the_capability_is_eperm)
+{
+	EXPECT_EQ(0, IN_CHILD({
+		struct pagespan_phys phys = { .size = sizeof(phys), .index = self->span };
+
+		if (setuid(65534))
+			_exit(1);
+		_exit(client_ioctl(self->fd, PAGESPAN_PHYS, &phys) == -EPERM ? 0 : 2);
+	}));
+}
+
+TEST_F(client, export_of_what_is_not_owned_or_with_unknown_flags_is_einval)
+{
+	struct pagespan_export export = {
+		.size = sizeof(export),
+		.first = self->span,
+		.nr_pages = 5,
+	};
+
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_EXPORT, &export));
+	export.nr_pages = 0;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_EXPORT, &export));
+	export.nr_pages = 1ULL << 32;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_EXPORT, &export));
+	export.nr_pages = 4;
+	export.flags = O_NONBLOCK;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_EXPORT, &export));
 }
 
 TEST_F(client, argument_may_lie_in_the_window)

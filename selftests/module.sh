@@ -38,13 +38,30 @@ kernel_said() {
 	dmesg | tail -n 5 | grep -q "pagespan: $1"
 }
 
-# refused VALUE MESSAGE: size_mb=VALUE does not load and the kernel says why
+# refused PARAMETER MESSAGE: with it the module does not load and the kernel says why
 refused() {
-	if load "size_mb=$1" 2>/dev/null; then
+	if load "$1" 2>/dev/null; then
 		unload
 		return 1
 	fi
 	[ ! -e /dev/pagespan ] && kernel_said "$2"
+}
+
+refused_phys() {
+	for phys_value in 64M 64M,0 1M,2M 64M,3M 64M,2Mx 0xffffffffffe00000,4M -2M,2M 0,2T; do
+		refused "phys=$phys_value" "phys=.* is not ADDR,SIZE" || {
+			echo "# phys=$phys_value"
+			return 1
+		}
+	done
+}
+
+# The quota test is a program, which takes what it may own as its argument.
+quota_is_kept() {
+	load size_mb=16 client_max_mb=1 || return 1
+	"$(dirname "$0")/quota" 256
+	status=$?
+	unload && [ "$status" -eq 0 ]
 }
 
 free_kb() {
@@ -83,27 +100,41 @@ if [ "$(id -u)" -ne 0 ] || [ ! -d /sys/module/pagespan ]; then
 	echo "1..0 # SKIP needs root and the pagespan module loaded"
 	exit 4
 fi
-original=$(cat /sys/module/pagespan/parameters/size_mb)
+parameters=/sys/module/pagespan/parameters
+original="size_mb=$(cat $parameters/size_mb)"
+phys=$(cat $parameters/phys)
+[ "$phys" = "(null)" ] || original="$original phys=$phys"
 
 echo "TAP version 13"
-echo "1..9"
+echo "1..14"
 unload_while_open
 result $? module.is_not_unloaded_while_the_device_is_open
 unload
 result $? module.unloads
-refused 0 'size_mb=0 is not from 1'
+refused size_mb=0 'size_mb=0 is not from 1'
 result $? module.size_of_zero_is_refused_with_a_message
-refused -64 'size_mb=-64 is not from 1'
+refused size_mb=-64 'size_mb=-64 is not from 1'
 result $? module.negative_size_is_refused_with_a_message
-refused 524288 'size_mb=524288 is more than the memory'
+refused size_mb=524288 'size_mb=524288 is more than the memory'
 result $? module.size_above_the_memory_is_refused_with_a_message
-refused 9223372036854775807 'size_mb=9223372036854775807 is not from 1'
+refused size_mb=9223372036854775807 'size_mb=9223372036854775807 is not from 1'
 result $? module.absurd_size_is_refused_with_a_message
 ram_mb=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
-refused "$((ram_mb - 1))" 'cannot reserve'
+refused "size_mb=$((ram_mb - 1))" 'cannot reserve'
 result $? module.memory_that_is_in_use_is_refused_with_a_message
+refused phys=64M,2M 'phys=64M,2M is memory that the kernel uses'
+result $? module.phys_of_memory_in_use_is_refused_with_a_message
+refused_phys
+result $? module.phys_that_makes_no_sense_is_refused_with_a_message
+refused source=moon 'source=moon is not one of'
+result $? module.unknown_source_is_refused_with_a_message
+refused client_max_mb=-1 'client_max_mb=-1 is not from 0'
+result $? module.negative_quota_is_refused_with_a_message
+quota_is_kept
+result $? module.client_cannot_own_more_than_its_quota
 reload_keeps_memory
 result $? module.loading_and_unloading_loses_no_memory
-load "size_mb=$original"
+# shellcheck disable=SC2086 # several parameters
+load $original
 result $? module.loads_again
 exit $((failures != 0))

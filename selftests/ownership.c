@@ -319,7 +319,6 @@ TEST_F(pair, information_adds_up)
 	ASSERT_LE(0, client_alloc(self->b, 20));
 	info = client_info(self->a);
 	EXPECT_EQ(sizeof(info), info.size);
-	EXPECT_EQ(PAGESPAN_SOURCE_CONTIG, info.source);
 	EXPECT_EQ(10, info.owned_pages);
 	EXPECT_EQ(0, info.quarantined_pages);
 	EXPECT_EQ(self->nr_pages - 30, info.free_pages);

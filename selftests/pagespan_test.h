@@ -47,6 +47,62 @@ static inline long client_alloc_bulk(int fd, uint32_t nr_pages, uint32_t count, 
 	return client_ioctl(fd, PAGESPAN_ALLOC, &alloc);
 }
 
+static inline long client_alloc_ex(int fd, uint32_t nr_pages, uint32_t align_pages, uint32_t flags,
+				   const char *window)
+{
+	uint64_t first;
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = flags,
+		.nr_pages = nr_pages,
+		.align_pages = align_pages,
+		.count = 1,
+		.spans = (uintptr_t)&first,
+		.window = (uintptr_t)window,
+	};
+	long ret = client_ioctl(fd, PAGESPAN_ALLOC, &alloc);
+
+	return ret < 0 ? ret : (long)first;
+}
+
+static inline long client_alloc_at(int fd, uint64_t first, uint32_t nr_pages)
+{
+	struct pagespan_alloc_at at = {
+		.size = sizeof(at),
+		.first = first,
+		.nr_pages = nr_pages,
+	};
+
+	return client_ioctl(fd, PAGESPAN_ALLOC_AT, &at);
+}
+
+/* By value: the page's index, or -errno. */
+static inline long client_alloc_one(int fd, const char *window, uint32_t flags)
+{
+	long ret = ioctl(fd, PAGESPAN_ALLOC_ONE, (uintptr_t)window | flags);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline long client_free_one(int fd, uint64_t index)
+{
+	return ioctl(fd, PAGESPAN_FREE_ONE, index) < 0 ? -errno : 0;
+}
+
+/* PAGESPAN_QUERY_* of a page, or -errno; and how many from it on are alike. */
+static inline long client_query(int fd, uint64_t first, uint64_t *nr_pages)
+{
+	struct pagespan_query query = {
+		.size = sizeof(query),
+		.first = first,
+		.nr_pages = *nr_pages,
+	};
+	long ret = client_ioctl(fd, PAGESPAN_QUERY, &query);
+
+	*nr_pages = query.nr_pages;
+	return ret < 0 ? ret : query.state;
+}
+
 /* Index of the first page, or -errno. */
 static inline long client_alloc(int fd, uint32_t nr_pages)
 {

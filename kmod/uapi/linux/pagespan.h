@@ -52,6 +52,31 @@
 
 #define PAGESPAN_TYPE		0xBF
 
+/*
+ * ioctl(fd, PAGESPAN_ALLOC_ONE, window | flags) - allocate one page
+ *
+ * The hot path: argument and result are values, nothing is copied and nothing
+ * can get lost. The window is a multiple of 4096, used with
+ * PAGESPAN_ALLOC_POPULATE as in struct pagespan_alloc and else 0; the flags are
+ * PAGESPAN_ALLOC_*.
+ *
+ * Return: the page's index, or an error as PAGESPAN_ALLOC.
+ */
+#define PAGESPAN_ALLOC_ONE	_IO(PAGESPAN_TYPE, 0x00)
+
+/*
+ * ioctl(fd, PAGESPAN_FREE_ONE, index) - free one page
+ *
+ * Return: 0, or EINVAL if the client does not own the page.
+ */
+#define PAGESPAN_FREE_ONE	_IO(PAGESPAN_TYPE, 0x01)
+
+/* Every byte of the span is 0. */
+#define PAGESPAN_ALLOC_ZERO	0x1
+
+/* Map the span in the caller's window now, so that touching it never faults. */
+#define PAGESPAN_ALLOC_POPULATE	0x2
+
 /**
  * struct pagespan_alloc - ioctl(PAGESPAN_ALLOC)
  * @size: sizeof(struct pagespan_alloc)
@@ -63,18 +88,26 @@
  * @__reserved: must be 0
  * @spans: user pointer to an array of @count __u64, filled with the index of
  *	each span's first page
+ * @window: with PAGESPAN_ALLOC_POPULATE, the address at which the caller has
+ *	mapped index 0, or would have; else 0
  *
  * A page that another client owned last, or that is new from the system, reads
  * as zeros; a page that this client owned last keeps what it holds, unless
  * PAGESPAN_ALLOC_ZERO asks for zeros.
  *
- * Return: the number of spans allocated.  It is less than @count if the pool
- * ran out or a signal arrived between spans, and only that many entries of
- * @spans mean anything.  An error only if not even one was allocated:
+ * PAGESPAN_ALLOC_POPULATE maps what it can: a page whose address in @window is
+ * not a writable window of this client stays for a fault to map, without an
+ * error. A span that covers whole aligned megablocks of a pool that allows it
+ * is mapped with 2 MiB pages, by this flag and by faults alike.
+ *
+ * Return: the number of spans allocated. It is less than @count if the pool or
+ * the client's quota ran out, and only that many entries of @spans mean
+ * anything. An error only if not even one was allocated:
  *
  *	ENOMEM	no run of free pages is long enough (exact: nothing that fits
  *		is ever refused)
- *	EINVAL	@nr_pages, @align_pages or @count is out of range
+ *	EDQUOT	the client would own more than its quota
+ *	EINVAL	@nr_pages, @align_pages, @count or @window is out of range
  *	EINTR	a fatal signal arrived
  */
 struct pagespan_alloc {
@@ -85,12 +118,38 @@ struct pagespan_alloc {
 	__u32 count;
 	__u32 __reserved;
 	__aligned_u64 spans;
+	__aligned_u64 window;
 };
 
-#define PAGESPAN_ALLOC		_IO(PAGESPAN_TYPE, 0x00)
+#define PAGESPAN_ALLOC		_IO(PAGESPAN_TYPE, 0x02)
 
-/* Every byte of the spans is 0. */
-#define PAGESPAN_ALLOC_ZERO	0x1
+/**
+ * struct pagespan_alloc_at - ioctl(PAGESPAN_ALLOC_AT)
+ * @size: sizeof(struct pagespan_alloc_at)
+ * @flags: PAGESPAN_ALLOC_*
+ * @first: index of the first page wanted
+ * @window: as in struct pagespan_alloc
+ * @nr_pages: pages wanted, 1 to PAGESPAN_MAX_PAGES
+ * @__reserved: must be 0
+ *
+ * Allocates exactly the pages from @first on: how a span grows in place.
+ *
+ * Return: 0, or
+ *
+ *	EBUSY	one of the pages is not free
+ *	EDQUOT, EINTR	as PAGESPAN_ALLOC
+ *	EINVAL	the range leaves the pool, or @nr_pages or @window is out of range
+ */
+struct pagespan_alloc_at {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 first;
+	__aligned_u64 window;
+	__u32 nr_pages;
+	__u32 __reserved;
+};
+
+#define PAGESPAN_ALLOC_AT	_IO(PAGESPAN_TYPE, 0x03)
 
 /**
  * struct pagespan_range - pages [first, first + nr_pages)
@@ -133,38 +192,126 @@ struct pagespan_free {
 	__aligned_u64 ranges;
 };
 
-#define PAGESPAN_FREE		_IO(PAGESPAN_TYPE, 0x01)
+#define PAGESPAN_FREE		_IO(PAGESPAN_TYPE, 0x04)
 
 /**
  * struct pagespan_info - ioctl(PAGESPAN_INFO)
  * @size: sizeof(struct pagespan_info)
- * @source: where the pool's memory is from, enum pagespan_source
- * @nr_pages: pages in the pool: indices are below this
+ * @flags: PAGESPAN_INFO_*
+ * @nr_pages: page indices are below this; the window's length
+ * @pool_pages: pages that are there; the rest of the index space is not
  * @free_pages: pages that nobody owns
  * @longest_run: length of the longest run of free pages
  * @owned_pages: pages that this client owns
  * @quarantined_pages: pages charged to this client but still held by the kernel
+ * @quota_pages: what @owned_pages and @quarantined_pages together may reach
+ * @source: where the pool's memory is from, enum pagespan_source
+ * @__reserved: 0
  *
  * All members but @size must be 0 in the call and are filled in by it; a
- * caller that passes a smaller size gets the members it knows.  The figures
+ * caller that passes a smaller size gets the members it knows. The figures
  * are those of one moment each, and of the past by the time they are read.
  *
  * Return: 0.
  */
 struct pagespan_info {
 	__u32 size;
-	__u32 source;
+	__u32 flags;
 	__aligned_u64 nr_pages;
+	__aligned_u64 pool_pages;
 	__aligned_u64 free_pages;
 	__aligned_u64 longest_run;
 	__aligned_u64 owned_pages;
 	__aligned_u64 quarantined_pages;
+	__aligned_u64 quota_pages;
+	__u32 source;
+	__u32 __reserved;
 };
 
-#define PAGESPAN_INFO		_IO(PAGESPAN_TYPE, 0x02)
+#define PAGESPAN_INFO		_IO(PAGESPAN_TYPE, 0x05)
 
+/* Whole aligned megablocks are mapped with 2 MiB pages. */
+#define PAGESPAN_INFO_HUGE	0x1
+
+/* /sys/module/pagespan and the kernel log name the source and say why it is not a better one. */
 enum pagespan_source {
-	PAGESPAN_SOURCE_CONTIG = 1,	/* alloc_contig_range() at insmod */
+	PAGESPAN_SOURCE_CONTIG = 1,	/* taken from the running system by alloc_contig_range() */
+	PAGESPAN_SOURCE_PHYS = 2,	/* reserved at boot: phys=, reserve_mem= */
+	PAGESPAN_SOURCE_HOTPLUG = 3,	/* memory blocks unplugged from the running system */
 };
+
+/**
+ * struct pagespan_query - ioctl(PAGESPAN_QUERY)
+ * @size: sizeof(struct pagespan_query)
+ * @state: out: PAGESPAN_QUERY_* of the page @first
+ * @first: index of the first page
+ * @nr_pages: in: how many pages to look at, 1 to PAGESPAN_MAX_PAGES;
+ *	out: how many, from @first on, are in the same state
+ *
+ * Tells only what concerns this client: pages of others have state 0, as free
+ * ones have.
+ *
+ * Return: 0, or EINVAL if the range is empty or leaves the pool.
+ */
+struct pagespan_query {
+	__u32 size;
+	__u32 state;
+	__aligned_u64 first;
+	__aligned_u64 nr_pages;
+};
+
+#define PAGESPAN_QUERY		_IO(PAGESPAN_TYPE, 0x06)
+
+#define PAGESPAN_QUERY_OWNED		0x1
+#define PAGESPAN_QUERY_QUARANTINED	0x2
+#define PAGESPAN_QUERY_EXPORTED		0x4	/* by PAGESPAN_EXPORT, and not yet released */
+#define PAGESPAN_QUERY_HUGE		0x8	/* may be mapped by a 2 MiB page */
+
+/**
+ * struct pagespan_phys - ioctl(PAGESPAN_PHYS)
+ * @size: sizeof(struct pagespan_phys)
+ * @__reserved: must be 0
+ * @index: index of an owned page
+ * @address: out: its physical address
+ *
+ * The pages of a span lie at consecutive addresses. The address is good until
+ * the page is freed.
+ *
+ * Return: 0, EPERM without CAP_SYS_RAWIO, or EINVAL if the client does not own
+ * the page.
+ */
+struct pagespan_phys {
+	__u32 size;
+	__u32 __reserved;
+	__aligned_u64 index;
+	__aligned_u64 address;
+};
+
+#define PAGESPAN_PHYS		_IO(PAGESPAN_TYPE, 0x07)
+
+/**
+ * struct pagespan_export - ioctl(PAGESPAN_EXPORT)
+ * @size: sizeof(struct pagespan_export)
+ * @flags: O_CLOEXEC or 0
+ * @first: index of the first page
+ * @nr_pages: pages to export, 1 to PAGESPAN_MAX_PAGES
+ *
+ * Makes a dma-buf of pages that the client owns: other processes map it through
+ * the descriptor, drivers import it. Pages that are freed while exported are
+ * quarantined until the last reference to the dma-buf is gone.
+ *
+ * Return: a file descriptor, or
+ *
+ *	EINVAL	the client does not own all of the pages, or @flags
+ *	EMFILE, ENFILE, ENOMEM	no descriptor or no memory to be had
+ */
+struct pagespan_export {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 first;
+	__aligned_u64 nr_pages;
+};
+
+#define PAGESPAN_EXPORT		_IO(PAGESPAN_TYPE, 0x08)
 
 #endif /* _UAPI_LINUX_PAGESPAN_H */

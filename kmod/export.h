@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Exporting owned pages as a dma-buf. */
+#ifndef PAGESPAN_EXPORT_H
+#define PAGESPAN_EXPORT_H
+
+#include <linux/types.h>
+
+struct client;
+
+int export_pages(struct client *client, u64 first, u32 nr_pages, int flags);
+
+#endif

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The owner table: for each page, the id of the client that owns it or owned it
+ * last, and a state.
+ *
+ * A page has a word of its own, and a megablock has one for all of its 512
+ * pages while they are alike: a span of whole megablocks costs one word for
+ * each. A block word of 0 means "ask the pages". It is set when all of a
+ * megablock is written at once, and handed down to the pages before a part of it
+ * is written.
+ *
+ * Readers take no lock. The words of pages below a block word are stale; a
+ * reader that finds block word 0, and is overtaken by a writer that sets it,
+ * acts on a stale page word. So the words below are never left OWNED: that is
+ * only ever written to pages which were not OWNED before, and an owner that
+ * leaves page by page writes page by page. Between the check that a page is
+ * owned and acting on it a reader excludes the writer that ends the ownership,
+ * by client->lock.
+ */
+#include <linux/bits.h>
+#include <linux/minmax.h>
+#include <linux/sched.h>
+#include <linux/vmalloc.h>
+
+#include "owner.h"
+#include "span_map.h"
+
+#define BLOCK_PAGES	SPAN_MAP_MEGABLOCK_PAGES
+
+/* Set in every block word, so that none is 0. */
+#define BLOCK_WORD	BIT_ULL(63)
+
+/**
+ * owner_table_init() - start with every page owned by nobody
+ * @table: the table, zeroed
+ * @nr_pages: pages in the pool
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int owner_table_init(struct owner_table *table, u64 nr_pages)
+{
+	spin_lock_init(&table->split_lock);
+	table->pages = vzalloc(array_size(round_up(nr_pages, BLOCK_PAGES), sizeof(u64)));
+	table->blocks = vzalloc(array_size(DIV_ROUND_UP(nr_pages, BLOCK_PAGES), sizeof(u64)));
+	if (table->pages && table->blocks)
+		return 0;
+	owner_table_exit(table);
+	return -ENOMEM;
+}
+
+/**
+ * owner_table_exit() - free the table
+ * @table: the table
+ */
+void owner_table_exit(struct owner_table *table)
+{
+	vfree(table->pages);
+	vfree(table->blocks);
+}
+
+/* The end of the part of a range that lies in the megablock of its first page. */
+static u64 part_end(u64 first, u64 end)
+{
+	return min(end, round_down(first, BLOCK_PAGES) + BLOCK_PAGES);
+}
+
+static u64 *block_of(const struct owner_table *table, u64 index)
+{
+	return &table->blocks[index / BLOCK_PAGES];
+}
+
+/* Who sees a page OWNED sees it cleared, so loads acquire and stores release. */
+static u64 load(const u64 *word)
+{
+	/* Pairs with store(). */
+	return smp_load_acquire(word);
+}
+
+static void store(u64 *word, u64 value)
+{
+	/* Pairs with load(). */
+	smp_store_release(word, value);
+}
+
+/**
+ * owner_read() - the word of a page
+ * @table: the table
+ * @index: page index
+ *
+ * Return: the word.
+ */
+u64 owner_read(const struct owner_table *table, u64 index)
+{
+	u64 block = load(block_of(table, index));
+
+	return block ? block & ~BLOCK_WORD : load(&table->pages[index]);
+}
+
+/*
+ * How many pages from first on have a word that, without the bits of ignore, is
+ * word (or is not, if same is false).
+ */
+static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word, u64 ignore,
+	       bool same)
+{
+	u64 end = first + nr_pages;
+	u64 index = first;
+
+	while (index < end) {
+		u64 stop = part_end(index, end);
+		u64 block = load(block_of(table, index));
+
+		if (block) {
+			if (((block & ~BLOCK_WORD & ~ignore) == word) != same)
+				break;
+			index = stop;
+		} else {
+			while (index < stop &&
+			       ((load(&table->pages[index]) & ~ignore) == word) == same)
+				index++;
+			if (index < stop)
+				break;
+		}
+		cond_resched();
+	}
+	return index - first;
+}
+
+/**
+ * owner_run() - how many pages from one on have the same word
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many to look at
+ * @word: the word
+ *
+ * Return: the number of pages before the first that has another word.
+ */
+u64 owner_run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word)
+{
+	return run(table, first, nr_pages, word, 0, true);
+}
+
+/**
+ * owner_run_not() - how many pages from one on have another word
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many to look at
+ * @word: the word
+ *
+ * Return: the number of pages before the first that has this word.
+ */
+u64 owner_run_not(const struct owner_table *table, u64 first, u64 nr_pages, u64 word)
+{
+	return run(table, first, nr_pages, word, 0, false);
+}
+
+/**
+ * owner_run_of() - how many pages from one on a client owns or owned last
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many to look at
+ * @id: the client's id
+ *
+ * Return: the number of pages before the first of another client.
+ */
+u64 owner_run_of(const struct owner_table *table, u64 first, u64 nr_pages, u64 id)
+{
+	return run(table, first, nr_pages, owner_word(id, 0), OWNER_STATE_MASK, true);
+}
+
+/**
+ * owner_run_of_others() - how many pages from one on a client did not own last
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many to look at
+ * @id: the client's id
+ *
+ * Return: the number of pages before the first of this client.
+ */
+u64 owner_run_of_others(const struct owner_table *table, u64 first, u64 nr_pages, u64 id)
+{
+	return run(table, first, nr_pages, owner_word(id, 0), OWNER_STATE_MASK, false);
+}
+
+/* Hands a megablock's word down to its pages. */
+static void split(struct owner_table *table, u64 index)
+{
+	u64 first = round_down(index, BLOCK_PAGES);
+	u64 *block = block_of(table, index);
+	u64 i;
+
+	spin_lock(&table->split_lock);
+	if (*block) {
+		for (i = 0; i < BLOCK_PAGES; i++)
+			WRITE_ONCE(table->pages[first + i], *block & ~BLOCK_WORD);
+		store(block, 0);
+	}
+	spin_unlock(&table->split_lock);
+}
+
+/**
+ * owner_write() - set the word of pages
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many
+ * @word: the word
+ *
+ * Only the thread that reserved the pages, or took them out of OWNED, writes.
+ */
+void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
+{
+	bool owned = (word & OWNER_STATE_MASK) == OWNER_OWNED;
+	u64 end = first + nr_pages;
+	u64 index = first;
+
+	while (index < end) {
+		u64 stop = part_end(index, end);
+		u64 *block = block_of(table, index);
+
+		if (stop - index == BLOCK_PAGES && (owned || READ_ONCE(*block))) {
+			store(block, word | BLOCK_WORD);
+			index = stop;
+		} else {
+			if (READ_ONCE(*block))
+				split(table, index);
+			while (index < stop)
+				store(&table->pages[index++], word);
+		}
+		cond_resched();
+	}
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Populating windows, 2 MiB mappings, allocation of one page by value and at an index. */
+#include <sys/resource.h>
+
+#include "../kselftest_harness.h"
+#include "pagespan_test.h"
+
+#define MEGABLOCK	512
+
+FIXTURE(window)
+{
+	int fd;
+	struct pagespan_info info;
+	char *base;
+};
+
+FIXTURE_SETUP(window)
+{
+	self->fd = client_open();
+	ASSERT_LE(0, self->fd);
+	self->info = client_info(self->fd);
+	self->base = client_window(self->fd);
+	ASSERT_NE(MAP_FAILED, self->base);
+}
+
+FIXTURE_TEARDOWN(window)
+{
+	munmap(self->base, self->info.nr_pages * PAGE);
+	close(self->fd);
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* How many faults writing to each page costs. */
+static long faults_of_touching(char *pages, long nr_pages)
+{
+	long before = faults();
+
+	for (long i = 0; i < nr_pages; i++)
+		((volatile char *)pages)[i * PAGE] = i;
+	return faults() - before;
+}
+
+TEST_F(window, populated_span_never_faults)
+{
+	static const uint32_t sizes[] = { 1, 2, 63, 64, 65, 511, 513, 1500 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		long span = client_alloc_ex(self->fd, sizes[i], 1, PAGESPAN_ALLOC_POPULATE,
+					    self->base);
+
+		ASSERT_LE(0, span);
+		EXPECT_EQ(0, faults_of_touching(self->base + span * PAGE, sizes[i]));
+	}
+}
+
+TEST_F(window, page_allocated_by_value_and_populated_never_faults)
+{
+	for (int i = 0; i < 100; i++) {
+		long page = client_alloc_one(self->fd, self->base, PAGESPAN_ALLOC_POPULATE);
+
+		ASSERT_LE(0, page);
+		EXPECT_EQ(0, faults_of_touching(self->base + page * PAGE, 1));
+		ASSERT_EQ(0, client_free_one(self->fd, page));
+		EXPECT_EQ(SIGBUS, touch(self->base + page * PAGE, 1));
+	}
+}
+
+TEST_F(window, populated_page_is_zeroed_when_asked)
+{
+	long page = client_alloc_one(self->fd, self->base, PAGESPAN_ALLOC_POPULATE);
+
+	ASSERT_LE(0, page);
+	memset(self->base + page * PAGE, 0x77, PAGE);
+	ASSERT_EQ(0, client_free_one(self->fd, page));
+	ASSERT_EQ(page, client_alloc_one(self->fd, self->base,
+					 PAGESPAN_ALLOC_POPULATE | PAGESPAN_ALLOC_ZERO));
+	EXPECT_TRUE(pages_hold(self->base + page * PAGE, 1, 0));
+}
+
+TEST_F(window, bulk_populates_every_span)
+{
+	uint64_t firsts[64];
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = PAGESPAN_ALLOC_POPULATE,
+		.nr_pages = 3,
+		.align_pages = 4,
+		.count = 64,
+		.spans = (uintptr_t)firsts,
+		.window = (uintptr_t)self->base,
+	};
+
+	ASSERT_EQ(64, client_ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
+	for (int i = 0; i < 64; i++)
+		EXPECT_EQ(0, faults_of_touching(self->base + firsts[i] * PAGE, 3));
+}
+
+/* A window address that is not ours populates nothing, and the pages fault in as ever. */
+TEST_F(window, wrong_window_address_is_harmless)
+{
+	char *memory = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	int other = client_open();
+	char *window = client_window(other);
+	const char *const wrong[] = {
+		self->base + PAGE, self->base - PAGE, NULL, (char *)(1UL << 46), window,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		long span = client_alloc_ex(self->fd, 4, 1, PAGESPAN_ALLOC_POPULATE, wrong[i]);
+
+		ASSERT_LE(0, span);
+		EXPECT_EQ(0, touch(self->base + span * PAGE, 1));
+		EXPECT_EQ(SIGBUS, touch(window + span * PAGE, 1));
+		/* Anonymous memory at that place stays what it was. */
+		ASSERT_EQ(0, client_free(self->fd, span, 4));
+		span = client_alloc_ex(self->fd, 4, 1, PAGESPAN_ALLOC_POPULATE,
+				       memory - span * PAGE);
+		ASSERT_LE(0, span);
+		EXPECT_TRUE(pages_hold(memory, 64, 0));
+	}
+	close(other);
+}
+
+TEST_F(window, read_only_window_is_not_populated_for_writing)
+{
+	char *page;
+	long span;
+
+	ASSERT_EQ(0, mprotect(self->base, self->info.nr_pages * PAGE, PROT_READ));
+	span = client_alloc_ex(self->fd, 2, 1, PAGESPAN_ALLOC_POPULATE, self->base);
+	ASSERT_LE(0, span);
+	page = self->base + span * PAGE;
+	EXPECT_EQ(0, touch(page, -1));
+	EXPECT_EQ(SIGSEGV, touch(page, 1));
+}
+
+TEST_F(window, window_in_pieces_is_populated_piece_by_piece)
+{
+	long span = client_alloc(self->fd, 64);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->fd, span, 64));
+	ASSERT_EQ(0, mprotect(self->base + (span + 8) * PAGE, 8 * PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(self->base + (span + 8) * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(span, client_alloc_ex(self->fd, 64, 1, PAGESPAN_ALLOC_POPULATE, self->base));
+	EXPECT_EQ(0, faults_of_touching(self->base + span * PAGE, 64));
+}
+
+TEST_F(window, populated_pages_are_unmapped_by_a_free)
+{
+	long span = client_alloc_ex(self->fd, 1024, MEGABLOCK, PAGESPAN_ALLOC_POPULATE, self->base);
+
+	ASSERT_LE(0, span);
+	memset(self->base + span * PAGE, 5, 1024 * PAGE);
+	ASSERT_EQ(0, client_free(self->fd, span + 1, 1022));
+	EXPECT_EQ(5, self->base[span * PAGE]);
+	EXPECT_EQ(5, self->base[(span + 1023) * PAGE]);
+	for (int i = 1; i < 1023; i++)
+		ASSERT_EQ(SIGBUS, touch(self->base + (span + i) * PAGE, -1));
+}
+
+TEST_F(window, whole_megablocks_are_mapped_by_one_fault_each)
+{
+	long span;
+
+	if (!(self->info.flags & PAGESPAN_INFO_HUGE))
+		SKIP(return, "this pool has no 2 MiB mappings");
+	span = client_alloc_ex(self->fd, 3 * MEGABLOCK, MEGABLOCK, 0, NULL);
+	ASSERT_LE(0, span);
+	EXPECT_EQ(3, faults_of_touching(self->base + span * PAGE, 3 * MEGABLOCK));
+}
+
+TEST_F(window, whole_megablocks_are_populated_without_faults)
+{
+	long span = client_alloc_ex(self->fd, 3 * MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				    self->base);
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(0, faults_of_touching(self->base + span * PAGE, 3 * MEGABLOCK));
+}
+
+/* The 2 MiB entry goes as a whole; the neighbours come back page by page with what they held. */
+TEST_F(window, free_of_a_middle_page_splits_a_huge_mapping)
+{
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				    self->base);
+
+	ASSERT_LE(0, span);
+	memset(self->base + span * PAGE, 0x29, MEGABLOCK * PAGE);
+	ASSERT_EQ(0, client_free_one(self->fd, span + 200));
+	EXPECT_EQ(SIGBUS, touch(self->base + (span + 200) * PAGE, -1));
+	EXPECT_TRUE(pages_hold(self->base + span * PAGE, 200, 0x29));
+	EXPECT_TRUE(pages_hold(self->base + (span + 201) * PAGE, MEGABLOCK - 201, 0x29));
+}
+
+TEST_F(window, megablock_not_owned_whole_is_never_mapped_whole)
+{
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free_one(self->fd, span + MEGABLOCK - 1));
+	EXPECT_EQ(0, touch(self->base + span * PAGE, 1));
+	EXPECT_EQ(SIGBUS, touch(self->base + (span + MEGABLOCK - 1) * PAGE, -1));
+}
+
+TEST_F(window, megablock_owned_page_by_page_is_mapped_whole)
+{
+	long span;
+
+	if (!(self->info.flags & PAGESPAN_INFO_HUGE))
+		SKIP(return, "this pool has no 2 MiB mappings");
+	span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->fd, span, MEGABLOCK));
+	for (int i = 0; i < MEGABLOCK; i += 8)
+		ASSERT_EQ(0, client_alloc_at(self->fd, span + i, 8));
+	EXPECT_EQ(1, faults_of_touching(self->base + span * PAGE, MEGABLOCK));
+}
+
+TEST_F(window, window_is_aligned_for_huge_mappings)
+{
+	if (!(self->info.flags & PAGESPAN_INFO_HUGE))
+		SKIP(return, "this pool has no 2 MiB mappings");
+	EXPECT_EQ(0, (uintptr_t)self->base % (MEGABLOCK * PAGE));
+}
+
+TEST_F(window, span_grows_in_place)
+{
+	long span = client_alloc(self->fd, 16);
+
+	ASSERT_LE(0, span);
+	memset(self->base + span * PAGE, 1, 16 * PAGE);
+	ASSERT_EQ(0, client_alloc_at(self->fd, span + 16, 16));
+	EXPECT_TRUE(pages_hold(self->base + span * PAGE, 16, 1));
+	EXPECT_EQ(0, touch(self->base + (span + 31) * PAGE, 1));
+	EXPECT_EQ(32, client_info(self->fd).owned_pages);
+	EXPECT_EQ(0, client_free(self->fd, span, 32));
+}
+
+TEST_F(window, pages_allocated_at_an_index_are_zeroed_between_clients)
+{
+	int other = client_open();
+	char *window = client_window(other);
+	long span = client_alloc(other, 8);
+
+	ASSERT_LE(0, span);
+	memset(window + span * PAGE, 0x4d, 8 * PAGE);
+	ASSERT_EQ(0, client_free(other, span, 8));
+	ASSERT_EQ(0, client_alloc_at(self->fd, span, 8));
+	EXPECT_TRUE(pages_hold(self->base + span * PAGE, 8, 0));
+	close(other);
+}
+
+TEST_F(window, query_tells_runs_of_pages_in_the_same_state)
+{
+	long span = client_alloc(self->fd, 10);
+	uint64_t nr_pages = 100;
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free_one(self->fd, span + 4));
+	EXPECT_EQ(PAGESPAN_QUERY_OWNED, client_query(self->fd, span, &nr_pages));
+	EXPECT_EQ(4, nr_pages);
+	nr_pages = 1;
+	EXPECT_EQ(0, client_query(self->fd, span + 4, &nr_pages));
+	nr_pages = 100;
+	EXPECT_EQ(PAGESPAN_QUERY_OWNED, client_query(self->fd, span + 5, &nr_pages));
+	EXPECT_EQ(5, nr_pages);
+}
+
+TEST_F(window, query_tells_nothing_of_other_clients)
+{
+	int other = client_open();
+	long span = client_alloc(other, 8);
+	uint64_t nr_pages = 8;
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(0, client_query(self->fd, span, &nr_pages));
+	close(other);
+}
+
+TEST_F(window, query_tells_which_megablocks_can_be_huge)
+{
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
+	bool huge = self->info.flags & PAGESPAN_INFO_HUGE;
+	uint64_t nr_pages = 1;
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(PAGESPAN_QUERY_OWNED | (huge ? PAGESPAN_QUERY_HUGE : 0),
+		  client_query(self->fd, span + 17, &nr_pages));
+	ASSERT_EQ(0, client_free_one(self->fd, span));
+	EXPECT_EQ(PAGESPAN_QUERY_OWNED, client_query(self->fd, span + 17, &nr_pages));
+}
+
+TEST_F(window, pages_of_a_span_are_physically_consecutive)
+{
+	long span = client_alloc(self->fd, 700);
+	uint64_t start = 0;
+
+	ASSERT_LE(0, span);
+	for (int i = 0; i < 700; i++) {
+		struct pagespan_phys phys = { .size = sizeof(phys), .index = span + i };
+
+		ASSERT_EQ(0, client_ioctl(self->fd, PAGESPAN_PHYS, &phys));
+		if (!i)
+			start = phys.address;
+		ASSERT_EQ(start + i * PAGE, phys.address);
+	}
+}
+
+TEST_HARNESS_MAIN
