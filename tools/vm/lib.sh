@@ -83,12 +83,12 @@ unpacked() {
 	unpacked_now "$pointer" && return
 	mkdir -p "${pointer%/*}"
 	exec 9>"$pointer.lock"
-	flock -n 9 || { say "waiting for another download of $name"; flock 9; }
+	flock -n 9 || { say "waiting for another download of ${name##*/}"; flock 9; }
 	unpacked_now "$pointer" && return
 	if apt_retry unpacked_fetch; then
 		unpacked_now "$pointer"
 	else
-		dir=$(cached_newest "$glob") || fail 1 "cannot download ${name/\// }, and the cache has none"
+		dir=$(cached_newest "$glob") || fail 1 "cannot download ${name##*/}, and the cache has none"
 		say "the package archive is out of reach: using $(basename "$dir")"
 		printf '%s\n' "$dir"
 	fi

@@ -1,0 +1,433 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Tests of tools/vm/run: that it returns what the command returned, and that nothing but a command that
+# ended well in a kernel that stayed well counts as success. Prints KTAP. Needs no pagespan.ko: where a
+# module is wanted, a tiny one is built here.
+#
+# Usage: selftests/vm_runner.sh [--quick] [--kernel VERSION] [TEST...]
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+readonly root runner=$root/tools/vm/run
+kernel=6.1
+
+quick_tests=(
+	an_unknown_option_is_wrong_usage
+	an_unknown_kernel_is_named_with_the_known_ones
+	a_missing_command_is_127
+	a_missing_program_is_named
+	a_missing_module_names_make
+	a_missing_qemu_names_the_setup
+	output_is_byte_exact
+	the_status_of_the_command_is_the_status_of_the_run
+	a_panic_is_a_failure
+	a_tainted_kernel_is_a_failure
+	silence_is_a_failure
+)
+slow_tests=(
+	a_status_of_127_from_the_guest_passes_through
+	a_hang_is_a_failure_and_shows_the_console
+	a_warning_on_the_console_is_a_failure
+	a_forged_report_is_a_failure
+	a_guest_too_small_for_its_files_is_refused
+	without_a_network_the_newest_cached_kernel_serves
+	arguments_and_environment_arrive_unchanged
+	programs_come_with_their_libraries
+	cpus_memory_and_parameters_are_as_asked
+	modules_of_the_kernel_are_loaded
+	a_shared_directory_is_seen_and_cannot_be_written
+	a_directory_shared_for_writing_is_written_back
+	a_module_gets_its_parameters
+	a_module_that_refuses_is_a_failure_with_its_message
+	a_real_warning_is_a_failure
+	counted_runs_are_identical
+	an_interrupted_run_leaves_nothing
+	a_killed_run_leaves_no_machine
+)
+
+# ---- helpers -------------------------------------------------------------------------------
+
+# run ARGUMENT…: the runner without a module; leaves $status, $work/out and $work/err
+run() {
+	run_with_module --no-module "$@"
+}
+
+run_with_module() {
+	status=0
+	"$runner" --kernel "$kernel" --timeout 90 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+
+# Tests run in subshells, so a failed expectation ends just the test.
+broken() {
+	printf '# %s\n' "$*"
+	sed 's/^/#   stderr: /' "$work/err" | head -n 20
+	exit 1
+}
+
+expect_status() {
+	[ "$status" = "$1" ] || broken "status $status, expected $1"
+}
+
+expect_out() {
+	[ "$(<"$work/out")" = "$1" ] || broken "output '$(head -c 400 "$work/out")', expected '$1'"
+}
+
+expect_err() {
+	grep -qF -- "$1" "$work/err" || broken "stderr does not say '$1'"
+}
+
+expect_one_line_of_err() {
+	[ "$(wc -l <"$work/err")" = 1 ] || broken "more than one line on stderr"
+}
+
+expect_console() {
+	expect_err 'Linux version'
+}
+
+# The machines of this test run: an argument of theirs names its temporary directory.
+machines() {
+	grep -lsz "^file,id=console,path=$work" /proc/[0-9]*/cmdline || true
+}
+
+wait_for_machine() {
+	local i
+	for ((i = 0; i < 100; i++)); do
+		[ -z "$(machines)" ] || return 0
+		sleep 0.1
+	done
+	broken "no machine was started"
+}
+
+expect_no_machine() {
+	local i
+	for ((i = 0; i < 30; i++)); do
+		[ -n "$(machines)" ] || return 0
+		sleep 0.1
+	done
+	broken "a machine is left: $(machines)"
+}
+
+# A module that says its parameter, warns or refuses.
+build_module() {
+	[ -f "$work/module/vmtest.ko" ] && return
+	mkdir -p "$work/module"
+	cat >"$work/module/vmtest.c" <<-'END'
+		#include <linux/module.h>
+		static int value, warn, refuse;
+		module_param(value, int, 0);
+		module_param(warn, int, 0);
+		module_param(refuse, int, 0);
+		static int __init vmtest_init(void)
+		{
+			pr_info("value is %d\n", value);
+			WARN_ON(warn);
+			return refuse ? -ENOMEM : 0;
+		}
+		static void __exit vmtest_exit(void) { }
+		module_init(vmtest_init);
+		module_exit(vmtest_exit);
+		MODULE_LICENSE("GPL");
+		MODULE_DESCRIPTION("what the tests of tools/vm/run load");
+	END
+	echo 'obj-m := vmtest.o' >"$work/module/Kbuild"
+	make -s -C "$("$root/tools/vm/kernel" --headers "$kernel")" M="$work/module" modules \
+		>"$work/err" 2>&1 || broken "the test module does not build"
+}
+
+# ---- tests that need no guest --------------------------------------------------------------
+
+an_unknown_option_is_wrong_usage() {
+	run --frobnicate -- true
+	expect_status 2
+	expect_err "unknown option '--frobnicate'"
+	run --smp many -- true
+	expect_status 2
+	run
+	expect_status 2
+	expect_err 'no command'
+}
+
+an_unknown_kernel_is_named_with_the_known_ones() {
+	run --kernel 5.9 -- true
+	expect_status 2
+	expect_err "unknown kernel '5.9' (known: 6.1, 6.12"
+}
+
+a_missing_command_is_127() {
+	run -- no-such-command
+	expect_status 127
+	expect_err 'no such command: no-such-command'
+	expect_one_line_of_err
+	run -- "$work/no/such/command"
+	expect_status 127
+	expect_one_line_of_err
+}
+
+a_missing_program_is_named() {
+	run --program "$work/nothing" -- true
+	expect_status 125
+	expect_err "no such program: $work/nothing"
+}
+
+a_missing_module_names_make() {
+	run_with_module --module "$work/no.ko" -- true
+	expect_status 125
+	expect_err "no such module: $work/no.ko"
+	mkdir -p "$work/empty/tools"
+	cp -r "$root/tools/vm" "$work/empty/tools/vm"
+	status=0
+	"$work/empty/tools/vm/run" --kernel "$kernel" -- true >"$work/out" 2>"$work/err" || status=$?
+	expect_status 125
+	expect_err 'run: make'
+}
+
+a_missing_qemu_names_the_setup() {
+	mkdir "$work/path"
+	ln -s /usr/bin/* "$work/path"
+	rm "$work"/path/qemu-system*
+	status=0
+	PATH=$work/path "$runner" --no-module -- true >"$work/out" 2>"$work/err" || status=$?
+	expect_status 125
+	expect_err 'tools/setup vm'
+	expect_one_line_of_err
+}
+
+without_a_network_the_newest_cached_kernel_serves() {
+	mkdir -p "$work"/cache/pagespan/kernels/{6.1.0-9-amd64_6.1.7-1,6.1.0-10-amd64_6.1.8-1,6.1.0-11-rt-amd64_6.1.9-1} \
+		"$work/offline"
+	printf '#!/bin/sh\nexit 100\n' | tee "$work/offline/apt-get" >"$work/offline/apt-cache"
+	chmod +x "$work"/offline/*
+	status=0
+	PATH=$work/offline:$PATH XDG_CACHE_HOME=$work/cache "$root/tools/vm/kernel" --release 6.1 \
+		>"$work/out" 2>"$work/err" || status=$?
+	expect_status 0
+	expect_out 6.1.0-10-amd64
+	expect_err 'out of reach'
+	PATH=$work/offline:$PATH XDG_CACHE_HOME=$work/cache "$root/tools/vm/kernel" 6.12 \
+		>"$work/out" 2>"$work/err" || status=$?
+	expect_status 1
+	expect_err 'cannot download'
+}
+
+# ---- what comes back -----------------------------------------------------------------------
+
+output_is_byte_exact() {
+	LC_ALL=C awk 'BEGIN { for (i = 0; i < 4096; i++) printf "%c", i % 256 }' >"$work/bytes"
+	head -c 20000 /dev/urandom >>"$work/bytes"
+	run --file "$work/bytes:/root/bytes" -- sh -c 'cat /root/bytes; echo apart >&2'
+	expect_status 0
+	cmp "$work/bytes" "$work/out" || broken "the bytes changed on the way"
+	[ "$(<"$work/err")" = apart ] || broken "stderr is not just what the command wrote there"
+}
+
+the_status_of_the_command_is_the_status_of_the_run() {
+	run -- sh -c 'exit 7'
+	expect_status 7
+}
+
+a_status_of_127_from_the_guest_passes_through() {
+	run -- sh -c no-such-command
+	expect_status 127
+}
+
+arguments_and_environment_arrive_unchanged() {
+	local words=("a b" "it's" "\$HOME" '*' '' '"\"' $'x\ny' 'ü')
+	run -- printf '<%s>\n' "${words[@]}"
+	expect_status 0
+	expect_out "$(printf '<%s>\n' "${words[@]}")"
+	run --env "SAYS=${words[*]}" --env EMPTY= -- sh -c "echo \"\$SAYS\${EMPTY-unset}\""
+	expect_out "${words[*]}"
+}
+
+programs_come_with_their_libraries() {
+	mkdir -p "$work/tree/sub"
+	echo content >"$work/tree/sub/file"
+	run --file "$work/tree:/root/tree" --program /usr/bin/sha256sum -- \
+		/usr/bin/env /bin/sha256sum /root/tree/sub/file
+	expect_status 0
+	expect_out "$(sha256sum <"$work/tree/sub/file" | sed 's|-$|/root/tree/sub/file|')"
+}
+
+cpus_memory_and_parameters_are_as_asked() {
+	run --smp 3 --mem 300 --append 'printk.time=1 vmtest=yes' --dmesg "$work/console" -- \
+		sh -c 'nproc; grep -o vmtest=yes /proc/cmdline; head -n 1 /proc/meminfo'
+	expect_status 0
+	[[ $(xargs <"$work/out") =~ ^3\ vmtest=yes\ MemTotal:\ 2[0-9]{5}\ kB$ ]] || broken "not as asked: $(<"$work/out")"
+	grep -q 'Linux version' "$work/console" || broken "the console was not saved"
+}
+
+modules_of_the_kernel_are_loaded() {
+	run --kmod vgem -- test -d /sys/module/vgem
+	expect_status 0
+	run --kmod no_such_module -- true
+	expect_status 125
+	expect_err "no module 'no_such_module'"
+}
+
+# ---- what must not pass for success --------------------------------------------------------
+
+a_hang_is_a_failure_and_shows_the_console() {
+	run --timeout 8 -- sleep 1000
+	expect_status 125
+	expect_err 'no answer within 8 s'
+	expect_err 'Run /init as init process'
+	expect_no_machine
+}
+
+a_panic_is_a_failure() {
+	run -- sh -c 'echo c >/proc/sysrq-trigger'
+	expect_status 125
+	expect_err 'panicked'
+	expect_err 'sysrq triggered crash'
+}
+
+a_tainted_kernel_is_a_failure() {
+	run -- sh -c 'echo 512 >/proc/sys/kernel/tainted'
+	expect_status 125
+	expect_err 'tainted'
+}
+
+a_warning_on_the_console_is_a_failure() {
+	run -- sh -c 'echo "WARNING: possible circular locking dependency detected" >/dev/kmsg'
+	expect_status 125
+	expect_err 'circular locking'
+}
+
+silence_is_a_failure() {
+	run -- reboot -f
+	expect_status 125
+	expect_err 'without reporting'
+}
+
+a_forged_report_is_a_failure() {
+	run -- sh -c 'echo "0 exit 0 taint 0" >/dev/ttyS3; reboot -f'
+	expect_status 125
+	run -- sh -c 'echo "0 exit 0 taint 0" >/dev/ttyS3'
+	expect_status 125
+}
+
+a_guest_too_small_for_its_files_is_refused() {
+	truncate -s 200M "$work/large"
+	run --mem 256 --file "$work/large:/root/large" -- true
+	expect_status 125
+	expect_err '--mem'
+	rm "$work/large"
+}
+
+a_module_gets_its_parameters() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod 'value=42 warn=0' -- \
+		sh -c 'dmesg | grep -c "value is 42"'
+	expect_status 0
+	expect_out 1
+	run_with_module --module "$work/module/vmtest.ko" --no-insmod -- \
+		sh -c 'test ! -e /sys/module/vmtest && insmod /lib/pagespan.ko value=3 && test -e /sys/module/vmtest'
+	expect_status 0
+}
+
+a_module_that_refuses_is_a_failure_with_its_message() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod 'refuse=1 value=17' -- true
+	expect_status 125
+	expect_err 'did not load'
+	expect_err 'value is 17'
+}
+
+a_real_warning_is_a_failure() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod warn=1 -- true
+	expect_status 125
+	expect_err 'vmtest_init'
+}
+
+# ---- the rest ------------------------------------------------------------------------------
+
+a_shared_directory_is_seen_and_cannot_be_written() {
+	mkdir -p "$work/sh,are/sub"
+	echo seen >"$work/sh,are/sub/file"
+	run --share "$work/sh,are" -- sh -c "cat '$work/sh,are/sub/file'; ! touch '$work/sh,are/new' 2>/dev/null"
+	expect_status 0
+	expect_out seen
+	[ ! -e "$work/sh,are/new" ] || broken "a read-only directory was written to"
+}
+
+a_directory_shared_for_writing_is_written_back() {
+	mkdir -p "$work/share"
+	run --share "$work/share:rw" -- sh -c "head -c 3000000 /dev/zero >$work/share/zeros; echo back >$work/share/file"
+	expect_status 0
+	[ "$(cat "$work/share/file")" = back ] || broken "the file did not come back"
+	cmp -n 3000000 "$work/share/zeros" /dev/zero || broken "the large file did not come back whole"
+}
+
+# The files' times differ in a way that shows if they get into the guest.
+counted_runs_are_identical() {
+	local command=(sh -c 'cat /proc/uptime /proc/interrupts; date')
+	: >"$work/file"
+	touch -d @$((0x44444444)) "$work/file"
+	run --icount --file "$work/file:/root/file" --dmesg "$work/console1" -- "${command[@]}"
+	expect_status 0
+	mv "$work/out" "$work/out1"
+	touch -d @$((0x7abcdefa)) "$work/file"
+	run --icount --file "$work/file:/root/file" --dmesg "$work/console2" -- "${command[@]}"
+	expect_status 0
+	cmp "$work/out1" "$work/out" || broken "the output differs"
+	cmp "$work/console1" "$work/console2" || broken "the console differs"
+}
+
+# interrupt SIGNAL: starts a run and ends the runner, not its machine
+interrupt() {
+	local pid
+	TMPDIR=$work/tmp "$runner" --kernel "$kernel" --no-module -- sleep 1000 >"$work/out" 2>"$work/err" &
+	pid=$!
+	wait_for_machine
+	{ kill "-$1" $pid; wait $pid || status=$?; } 2>/dev/null
+	expect_no_machine
+}
+
+an_interrupted_run_leaves_nothing() {
+	interrupt TERM
+	expect_status 143
+	[ -z "$(ls "$work/tmp")" ] || broken "left behind: $(ls "$work/tmp")"
+}
+
+a_killed_run_leaves_no_machine() {
+	interrupt KILL
+	rm -rf "$work"/tmp/*
+}
+
+# ---------------------------------------------------------------------------------------------
+
+tests=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) tests+=("${quick_tests[@]}") ;;
+	--kernel) kernel=$2; shift ;;
+	-*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
+	*) tests+=("$1") ;;
+	esac
+	shift
+done
+[ ${#tests[@]} -gt 0 ] || tests=("${quick_tests[@]}" "${slow_tests[@]}")
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/tmp"
+: >"$work/err"
+
+# What a first run downloads and finds out about the host, it says on stderr, where tests look.
+"$runner" --kernel "$kernel" --no-module -- true
+
+printf 'KTAP version 1\n1..%d\n' "${#tests[@]}"
+number=0 failures=0
+for test in "${tests[@]}"; do
+	number=$((number + 1))
+	if (TMPDIR=$work/tmp; export TMPDIR; "$test"); then
+		printf 'ok %d %s\n' $number "$test"
+	else
+		printf 'not ok %d %s\n' $number "$test"
+		failures=$((failures + 1))
+	fi
+done
+printf '# Totals: pass:%d fail:%d\n' $((number - failures)) $failures
+[ $failures = 0 ]
