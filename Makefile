@@ -77,6 +77,8 @@ install: lib tools ## library, headers and programs under DESTDIR/PREFIX, and mo
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/pagespan.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/pagespan.pc
 	install -m 755 $(BUILD)/examples/codeindex $(DESTDIR)$(PREFIX)/bin/
+	install -D -m 644 tools/udev/60-pagespan.rules $(DESTDIR)/lib/udev/rules.d/60-pagespan.rules
+	install -D -m 644 tools/udev/pagespan.conf $(DESTDIR)/usr/lib/sysusers.d/pagespan.conf
 	for ko in $(wildcard $(BUILD)/module-*/pagespan.ko); do \
 		release=$${ko#$(BUILD)/module-}; \
 		install -D -m 644 $$ko $(DESTDIR)/lib/modules/$${release%/*}/updates/pagespan.ko || exit; \

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/pagespan.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -19,6 +20,7 @@
 #include "client.h"
 #include "export.h"
 #include "mapping.h"
+#include "stats.h"
 
 static struct registry *chardev_registry;
 
@@ -322,6 +324,21 @@ static int chardev_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* Keys and units in the manner of DRM's. */
+static void chardev_show_fdinfo(struct seq_file *seq, struct file *file)
+{
+	const struct client *client = file->private_data;
+	const struct registry *registry = client->registry;
+
+	seq_printf(seq, "pagespan-client-id:\t%llu\n", client->id);
+	seq_printf(seq, "pagespan-memory-owned:\t%lld KiB\n",
+		   atomic64_read(&client->nr_owned) << (PAGE_SHIFT - 10));
+	seq_printf(seq, "pagespan-memory-quarantined:\t%lld KiB\n",
+		   atomic64_read(&client->nr_quarantined) << (PAGE_SHIFT - 10));
+	seq_printf(seq, "pagespan-memory-quota:\t%llu KiB\n",
+		   min(registry->quota_pages, registry->pool->nr_pages) << (PAGE_SHIFT - 10));
+}
+
 static const struct file_operations chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = chardev_open,
@@ -332,6 +349,7 @@ static const struct file_operations chardev_fops = {
 #endif
 	.unlocked_ioctl = chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = chardev_show_fdinfo,
 	.llseek = noop_llseek,
 };
 
@@ -339,6 +357,7 @@ static struct miscdevice chardev_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "pagespan",
 	.fops = &chardev_fops,
+	.groups = stats_groups,
 	.mode = 0600,
 };
 

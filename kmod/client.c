@@ -36,6 +36,7 @@
 #include <linux/vmalloc.h>
 
 #include "client.h"
+#include "stats.h"
 
 /* Pages handled between two looks at the scheduler. */
 #define CLIENT_PIECE		512
@@ -72,6 +73,8 @@ static void quarantine_add(struct registry *registry, u64 index)
 	registry->retry_delay = RETRY_SHORTEST;
 	spin_unlock(&registry->quarantine_lock);
 	mod_delayed_work(system_unbound_wq, &registry->retry, RETRY_SHORTEST);
+	stats_count(STATS_QUARANTINE, quarantine, owner_id(owner_read(&registry->owners, index)),
+		    index, 1);
 }
 
 /* Takes one page that nobody pins any more out of the quarantine. */
@@ -298,6 +301,7 @@ void client_publish(struct client *client, u64 first, u32 nr_pages)
 	atomic64_add(nr_pages, &client->nr_owned);
 	owner_write(&client->registry->owners, first, nr_pages,
 		    owner_word(client->id, OWNER_OWNED));
+	stats_count(STATS_ALLOC, alloc, client->id, first, nr_pages);
 }
 
 /* PAGESPAN_QUERY_* of a page, as far as it concerns the client. */
@@ -415,6 +419,7 @@ static void settle(struct client *client, u64 first, u64 nr_pages)
 		cond_resched();
 	}
 	atomic64_sub(nr_pages, &client->nr_owned);
+	stats_count(STATS_FREE, free, client->id, first, nr_pages);
 }
 
 /**

@@ -7,7 +7,9 @@
 
 #include "chardev.h"
 #include "client.h"
+#include "hibernation.h"
 #include "pool.h"
+#include "stats.h"
 
 #define PAGES_PER_MB	(SZ_1M / PAGE_SIZE)
 
@@ -82,14 +84,21 @@ static int __init pagespan_init(void)
 			    client_max_mb ? client_max_mb * PAGES_PER_MB : CLIENT_NO_QUOTA);
 	if (ret)
 		goto exit_pool;
-	ret = chardev_init(&registry);
+	ret = hibernation_init(&pool);
 	if (ret)
 		goto exit_registry;
+	stats_init(&registry);
+	ret = chardev_init(&registry);
+	if (ret)
+		goto exit_stats;
 	pr_info("pool of %llu MiB at %pa, source %s, %s mappings\n",
 		pool.nr_pages / PAGES_PER_MB, &(phys_addr_t){ PFN_PHYS(pool.base_pfn) },
 		chosen->name, pool.huge ? "2 MiB" : "4 KiB");
 	return 0;
 
+exit_stats:
+	stats_exit();
+	hibernation_exit();
 exit_registry:
 	registry_exit(&registry);
 exit_pool:
@@ -101,6 +110,8 @@ module_init(pagespan_init);
 static void __exit pagespan_exit(void)
 {
 	chardev_exit();
+	stats_exit();
+	hibernation_exit();
 	registry_exit(&registry);
 	pool_exit(&pool);
 }

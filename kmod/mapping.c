@@ -20,6 +20,7 @@
 #include "client.h"
 #include "compat.h"
 #include "mapping.h"
+#include "stats.h"
 
 #define PAGESPAN_MAGIC	0x70737061	/* "pspa" */
 
@@ -102,6 +103,8 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	else
 		ret = vmf_insert_page(vmf->vma, vmf->address, page);
 	up_read(&client->lock);
+	if (ret == VM_FAULT_NOPAGE)
+		stats_count(STATS_FAULT, fault, client->id, vmf->pgoff, 1);
 	return ret;
 }
 
@@ -134,6 +137,8 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 		ret = vmf_insert_pfn_pmd(vmf, devmap_pfn(pool_page(client->registry->pool, first)),
 					 vmf->flags & FAULT_FLAG_WRITE);
 	up_read(&client->lock);
+	if (ret == VM_FAULT_NOPAGE)
+		stats_count(STATS_FAULT, fault, client->id, first, HPAGE_PMD_NR);
 	return ret;
 }
 

@@ -209,7 +209,7 @@ static void split(struct owner_table *table, u64 index)
  */
 void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
 {
-	bool owned = (word & OWNER_STATE_MASK) == OWNER_OWNED;
+	bool owned = owner_state(word) == OWNER_OWNED;
 	u64 end = first + nr_pages;
 	u64 index = first;
 

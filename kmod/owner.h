@@ -66,4 +66,15 @@ static inline u64 owner_id(u64 word)
 	return word >> OWNER_STATE_BITS;
 }
 
+/**
+ * owner_state() - the state of a word
+ * @word: the word
+ *
+ * Return: the state.
+ */
+static inline enum owner_state owner_state(u64 word)
+{
+	return word & OWNER_STATE_MASK;
+}
+
 #endif

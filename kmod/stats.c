@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is counted, and where it is shown: /sys/class/misc/pagespan and
+ * /sys/kernel/debug/pagespan.
+ */
+#include <linux/debugfs.h>
+#include <linux/device.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+#include "client.h"
+
+#define CREATE_TRACE_POINTS
+#include "stats.h"
+
+DEFINE_PER_CPU(struct stats_counters, stats_counters);
+
+static struct registry *stats_registry;
+static struct dentry *stats_directory;
+
+static ssize_t emit_count(char *buf, enum stats_event event)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(stats_counters, cpu).events[event];
+	return sysfs_emit(buf, "%llu\n", sum);
+}
+
+#define STATS_ATTRIBUTE(name, expression)						\
+static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf)	\
+{											\
+	return expression;								\
+}											\
+static DEVICE_ATTR_RO(name)
+
+static u64 count_free_pages(void)
+{
+	u64 pages, longest;
+
+	pool_figures(stats_registry->pool, &pages, &longest);
+	return pages;
+}
+
+static u64 find_longest_run(void)
+{
+	u64 pages, longest;
+
+	pool_figures(stats_registry->pool, &pages, &longest);
+	return longest;
+}
+
+static unsigned int count_clients(void)
+{
+	struct client *client;
+	unsigned long id;
+	unsigned int nr = 0;
+
+	xa_for_each(&stats_registry->clients, id, client)
+		nr++;
+	return nr;
+}
+
+STATS_ATTRIBUTE(source, sysfs_emit(buf, "%s\n", stats_registry->pool->source->name));
+STATS_ATTRIBUTE(huge, sysfs_emit(buf, "%d\n", stats_registry->pool->huge));
+STATS_ATTRIBUTE(pool_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->nr_pages));
+STATS_ATTRIBUTE(free_pages, sysfs_emit(buf, "%llu\n", count_free_pages()));
+STATS_ATTRIBUTE(longest_run, sysfs_emit(buf, "%llu\n", find_longest_run()));
+STATS_ATTRIBUTE(quarantined_pages,
+		sysfs_emit(buf, "%llu\n", READ_ONCE(stats_registry->nr_quarantined)));
+STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%u\n", count_clients()));
+
+static struct attribute *pool_attributes[] = {
+	&dev_attr_source.attr,
+	&dev_attr_huge.attr,
+	&dev_attr_pool_pages.attr,
+	&dev_attr_free_pages.attr,
+	&dev_attr_longest_run.attr,
+	&dev_attr_quarantined_pages.attr,
+	&dev_attr_clients.attr,
+	NULL
+};
+
+static const struct attribute_group pool_group = {
+	.attrs = pool_attributes,
+};
+
+STATS_ATTRIBUTE(alloc, emit_count(buf, STATS_ALLOC));
+STATS_ATTRIBUTE(free, emit_count(buf, STATS_FREE));
+STATS_ATTRIBUTE(fault, emit_count(buf, STATS_FAULT));
+STATS_ATTRIBUTE(quarantine, emit_count(buf, STATS_QUARANTINE));
+
+static struct attribute *event_attributes[] = {
+	&dev_attr_alloc.attr,
+	&dev_attr_free.attr,
+	&dev_attr_fault.attr,
+	&dev_attr_quarantine.attr,
+	NULL
+};
+
+static const struct attribute_group event_group = {
+	.name = "events",
+	.attrs = event_attributes,
+};
+
+const struct attribute_group *stats_groups[] = {
+	&pool_group,
+	&event_group,
+	NULL
+};
+
+/* How many pages of a range clients own or have in quarantine. */
+static u64 pages_in_use(u64 first, u64 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 used = 0;
+
+	for (; first < end; first++)
+		used += owner_state(owner_read(&stats_registry->owners, first)) != OWNER_FREE;
+	return used;
+}
+
+/*
+ * The occupancy map: a line per 64 megablocks, a character for each: '.' free,
+ * '#' in use, '0' to '9' the tenths of it that are in use.
+ */
+static int map_show(struct seq_file *file, void *unused)
+{
+	u64 nr_pages = stats_registry->pool->nr_pages;
+	u64 first, pages, used;
+
+	for (first = 0; first < nr_pages; first += pages) {
+		pages = min_t(u64, nr_pages - first, SPAN_MAP_MEGABLOCK_PAGES);
+		used = pages_in_use(first, pages);
+		if (!(first % (64 * SPAN_MAP_MEGABLOCK_PAGES)))
+			seq_printf(file, "%s%10llu ", first ? "\n" : "", first);
+		if (!used || used == pages)
+			seq_putc(file, used ? '#' : '.');
+		else
+			seq_putc(file, '0' + (int)used * 10 / (int)pages);
+		cond_resched();
+	}
+	seq_putc(file, '\n');
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(map);
+
+/**
+ * stats_init() - show the debugfs files and let the sysfs ones be read
+ * @registry: what they tell of
+ */
+void stats_init(struct registry *registry)
+{
+	stats_registry = registry;
+	stats_directory = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	debugfs_create_file("map", 0400, stats_directory, NULL, &map_fops);
+}
+
+/** stats_exit() - remove the debugfs files. */
+void stats_exit(void)
+{
+	debugfs_remove(stats_directory);
+}

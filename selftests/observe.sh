@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What can be seen of the pool from outside: sysfs, debugfs, tracepoints, fdinfo; and that the
+# machine does not hibernate while pages are owned. The program `hold` owns pages meanwhile.
+set -u
+
+sys=/sys/class/misc/pagespan
+debug=/sys/kernel/debug/pagespan
+tracing=/sys/kernel/debug/tracing
+directory=$(dirname "$0")
+tests=0
+failures=0
+
+result() {
+	tests=$((tests + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $tests $2"
+	else
+		failures=$((failures + 1))
+		echo "not ok $tests $2"
+	fi
+}
+
+if [ "$(id -u)" -ne 0 ] || [ ! -e "$sys/pool_pages" ]; then
+	echo "1..0 # SKIP needs root and the pagespan module loaded"
+	exit 4
+fi
+
+# of FILE: the number in a sysfs file
+of() {
+	cat "$sys/$1"
+}
+
+# holding PAGES COMMAND...: runs a command while another process owns pages; $holder is its id
+holding() {
+	pages=$1
+	shift
+	mkfifo /tmp/held.$$ /tmp/done.$$
+	"$directory/hold" "$pages" >/tmp/held.$$ </tmp/done.$$ 7<&- 8>&- &
+	holder=$!
+	exec 7</tmp/held.$$ 8>/tmp/done.$$
+	read -r _ <&7
+	"$@"
+	held_status=$?
+	exec 8>&- 7<&-
+	wait "$holder"
+	rm -f /tmp/held.$$ /tmp/done.$$
+	return "$held_status"
+}
+
+pool_figures_add_up() {
+	[ "$(of free_pages)" -eq $(($(of pool_pages) - 1000)) ] &&
+		[ "$(of longest_run)" -le "$(of free_pages)" ] &&
+		[ "$(of clients)" -eq 1 ]
+}
+
+fdinfo_tells_pages() {
+	cat "/proc/$holder"/fdinfo/* >/tmp/fdinfo.$$
+	grep -q '^pagespan-memory-owned:	4000 KiB$' /tmp/fdinfo.$$ &&
+		grep -q '^pagespan-memory-quarantined:	0 KiB$' /tmp/fdinfo.$$ &&
+		grep -q '^pagespan-client-id:	[1-9]' /tmp/fdinfo.$$
+}
+
+map_tells_occupancy() {
+	grep -q ' [.]*[#0-9][#0-9]*[.]*$' "$debug/map"
+}
+
+map_is_empty() {
+	! sed 's/^ *[0-9]* //' "$debug/map" | grep -q '[#0-9]'
+}
+
+events_are_counted() {
+	alloc=$(of events/alloc)
+	free=$(of events/free)
+	fault=$(of events/fault)
+	holding 1000 true
+	[ "$(of events/alloc)" -eq $((alloc + 1)) ] &&
+		[ "$(of events/free)" -ge $((free + 1)) ] &&
+		[ "$(of events/fault)" -ge $((fault + 1)) ]
+}
+
+events_are_traced() {
+	[ -d "$tracing/events/pagespan" ] || return 1
+	echo >"$tracing/trace"
+	echo 1 >"$tracing/events/pagespan/enable"
+	holding 1000 true
+	echo 0 >"$tracing/events/pagespan/enable"
+	for event in alloc free fault; do
+		grep -q " $event: client=[0-9]* first=[0-9]* nr_pages=[0-9]*" "$tracing/trace" || return 1
+	done
+}
+
+hibernation_is_refused() {
+	! echo disk 2>/dev/null >/sys/power/state &&
+		dmesg | tail -n 20 | grep -q 'pagespan: hibernation refused: 1000 pages'
+}
+
+[ -d "$debug" ] || mount -t debugfs debugfs /sys/kernel/debug
+[ -d "$tracing/events" ] || mount -t tracefs tracefs "$tracing" 2>/dev/null
+
+echo "TAP version 13"
+echo "1..8"
+holding 1000 pool_figures_add_up
+result $? observe.sysfs_tells_free_pages_longest_run_and_clients
+[ "$(of free_pages)" -eq "$(of pool_pages)" ]
+result $? observe.sysfs_tells_that_everything_came_back
+holding 1000 fdinfo_tells_pages
+result $? observe.fdinfo_tells_what_the_client_owns
+holding 1000 map_tells_occupancy
+result $? observe.debugfs_map_tells_occupied_megablocks
+map_is_empty
+result $? observe.debugfs_map_of_an_empty_pool_is_empty
+events_are_counted
+result $? observe.allocations_frees_and_faults_are_counted
+events_are_traced
+result $? observe.allocations_frees_and_faults_are_traced
+if [ -w /sys/power/state ] && grep -q disk /sys/power/state; then
+	holding 1000 hibernation_is_refused
+	result $? observe.hibernation_is_refused_while_pages_are_owned
+else
+	tests=$((tests + 1))
+	echo "ok $tests # SKIP this kernel does not hibernate"
+fi
+exit $((failures != 0))
