@@ -21,7 +21,7 @@
 #include "pagespan/arena.h"
 
 #define CHUNK_DEFAULT (2 * PS_PAGE_SIZE)
-#define CHUNK_MAX ((size_t)1 << 20)
+#define CHUNK_MAX     ((size_t)1 << 20)
 
 struct chunk {
 	struct chunk *previous;

@@ -104,8 +104,7 @@ static void count_allocated(size_t bytes)
 	uint64_t peak = atomic_load(&counters.bytes_peak);
 
 	atomic_fetch_add(&counters.spans_allocated, 1);
-	while (held > peak &&
-	       !atomic_compare_exchange_weak(&counters.bytes_peak, &peak, held))
+	while (held > peak && !atomic_compare_exchange_weak(&counters.bytes_peak, &peak, held))
 		;
 }
 

@@ -40,7 +40,7 @@ extern "C" {
 #endif
 
 #define PS_PAGE_SIZE ((size_t)4096)
-#define PS_SPAN_MAX (65536 * PS_PAGE_SIZE)
+#define PS_SPAN_MAX  (65536 * PS_PAGE_SIZE)
 
 /**
  * ps_span_alloc() - allocate a span

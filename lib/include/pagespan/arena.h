@@ -141,13 +141,13 @@ static inline void *ps_alloc(struct ps_arena *arena, size_t size)
 }
 
 /* ps_new() - allocate one object of a type, aligned as the type asks. */
-#define ps_new(arena, type)                                                                        \
-	((type *)(PS_ALIGNOF(type) <= PS_ARENA_ALIGN ?                                             \
-			  ps_alloc((arena), sizeof(type)) :                                        \
+#define ps_new(arena, type)                                 \
+	((type *)(PS_ALIGNOF(type) <= PS_ARENA_ALIGN ?      \
+			  ps_alloc((arena), sizeof(type)) : \
 			  ps_alloc_aligned((arena), sizeof(type), PS_ALIGNOF(type))))
 
 /* ps_new_n() - allocate an array of n objects; NULL with errno ENOMEM if n of them overflow. */
-#define ps_new_n(arena, type, n)                                                                   \
+#define ps_new_n(arena, type, n) \
 	((type *)ps_alloc_array((arena), (n), sizeof(type), PS_ALIGNOF(type)))
 
 static inline void *ps_alloc_array(struct ps_arena *arena, size_t count, size_t size, size_t align)
