@@ -302,6 +302,41 @@ TEST_F(pair, sigkill_returns_everything)
 	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
 }
 
+/* The other client has written every page, so all of them have to be cleared. */
+TEST_F(pair, sigkill_while_pages_are_cleared_returns_everything)
+{
+	uint32_t nr_pages = self->nr_pages < 65536 ? self->nr_pages : 65536;
+
+	for (int delay = 0; delay < 20000; delay += 1000) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			int fd = client_open();
+
+			for (;;)
+				client_free(fd, client_alloc_ex(fd, nr_pages, 1,
+								PAGESPAN_ALLOC_ZERO, NULL),
+					    nr_pages);
+		}
+		usleep(delay);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		ASSERT_EQ(self->nr_pages, client_info(self->a).free_pages);
+	}
+}
+
+TEST_F(pair, unmapping_the_window_returns_nothing)
+{
+	long span = client_alloc(self->a, 16);
+
+	ASSERT_LE(0, span);
+	memset(self->window_a + span * PAGE, 0x3b, 16 * PAGE);
+	munmap(self->window_a, self->nr_pages * PAGE);
+	EXPECT_EQ(16, client_info(self->a).owned_pages);
+	self->window_a = client_window(self->a);
+	EXPECT_TRUE(pages_hold(self->window_a + span * PAGE, 16, 0x3b));
+}
+
 TEST_F(pair, inherited_descriptor_is_the_same_client)
 {
 	long span = client_alloc(self->a, 4);

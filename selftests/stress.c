@@ -151,4 +151,141 @@ TEST(sigkill_at_any_moment_loses_no_page)
 	EXPECT_EQ(nr_pages, client_info(fd).longest_run);
 }
 
+/*
+ * One page goes to and fro between two clients. The second writes a secret; a
+ * thread of the first reads its window all the time, another maps it anew, so
+ * that frees race with faults and with unmapping. The secret must never show.
+ */
+#define SECRET	0x5ec7e7
+
+struct race {
+	uint64_t *page;
+	int fd;
+	uint64_t index;
+	bool done;
+	unsigned long seen;
+};
+
+static __thread sigjmp_buf race_fault;
+
+static void race_handler(int signal)
+{
+	siglongjmp(race_fault, signal);
+}
+
+static void *race_read(void *arg)
+{
+	struct race *race = arg;
+
+	while (!__atomic_load_n(&race->done, __ATOMIC_RELAXED)) {
+		if (sigsetjmp(race_fault, 1))
+			continue;
+		if (*(volatile uint64_t *)race->page == SECRET)
+			race->seen++;
+	}
+	return NULL;
+}
+
+static void *race_remap(void *arg)
+{
+	struct race *race = arg;
+
+	while (!__atomic_load_n(&race->done, __ATOMIC_RELAXED)) {
+		if (mmap(race->page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 race->fd, race->index * PAGE) == MAP_FAILED)
+			break;
+		munmap(race->page, PAGE);
+	}
+	return NULL;
+}
+
+TEST(frees_that_race_with_faults_and_unmapping_never_show_another_client)
+{
+	struct sigaction action = { .sa_handler = race_handler };
+	int first = client_open(), second = client_open();
+	char *window = client_window(second);
+	struct race race = { .fd = first };
+	time_t until = time(NULL) + SECONDS;
+	pthread_t reader, remapper;
+	unsigned long rounds = 0;
+	long index;
+
+	index = client_alloc(first, 1);
+	ASSERT_LE(0, index);
+	race.index = index;
+	race.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, first, index * PAGE);
+	ASSERT_NE(MAP_FAILED, (void *)race.page);
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+	pthread_create(&reader, NULL, race_read, &race);
+	pthread_create(&remapper, NULL, race_remap, &race);
+	while (time(NULL) < until) {
+		ASSERT_EQ(0, client_free_one(first, index));
+		/* Quarantined for a moment if the other threads are at it. */
+		while (client_alloc_at(second, index, 1))
+			usleep(100);
+		*(volatile uint64_t *)(window + index * PAGE) = SECRET;
+		ASSERT_EQ(0, client_free_one(second, index));
+		while (client_alloc_at(first, index, 1))
+			usleep(100);
+		rounds++;
+	}
+	__atomic_store_n(&race.done, true, __ATOMIC_RELAXED);
+	pthread_join(reader, NULL);
+	pthread_join(remapper, NULL);
+	EXPECT_EQ(0, race.seen);
+	TH_LOG("%lu rounds", rounds);
+	EXPECT_LT(10, rounds);
+}
+
+/* What an ioctl has checked must be what it uses. */
+static void *race_change(void *arg)
+{
+	struct pagespan_alloc *alloc = arg;
+	unsigned int seed = 3;
+
+	while (alloc->count != UINT32_MAX) {
+		alloc->nr_pages = rand_r(&seed);
+		alloc->size = rand_r(&seed) % 128;
+		alloc->align_pages = rand_r(&seed);
+		alloc->nr_pages = 3;
+		alloc->size = sizeof(*alloc);
+		alloc->align_pages = 1;
+	}
+	return NULL;
+}
+
+TEST(argument_that_changes_while_it_is_read_does_no_harm)
+{
+	int fd = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	uint64_t first;
+	static struct pagespan_alloc alloc;
+	pthread_t changer;
+	int succeeded = 0;
+
+	alloc = (struct pagespan_alloc){
+		.size = sizeof(alloc),
+		.nr_pages = 3,
+		.align_pages = 1,
+		.count = 1,
+		.spans = (uintptr_t)&first,
+	};
+	pthread_create(&changer, NULL, race_change, &alloc);
+	for (int i = 0; i < 20000; i++) {
+		uint64_t owned;
+		long ret = client_ioctl(fd, PAGESPAN_ALLOC, &alloc);
+
+		if (ret < 0)
+			continue;
+		succeeded++;
+		owned = client_info(fd).owned_pages;
+		ASSERT_EQ(0, client_free(fd, first, owned));
+	}
+	alloc.count = UINT32_MAX;
+	pthread_join(changer, NULL);
+	EXPECT_LT(0, succeeded);
+	EXPECT_EQ(nr_pages, client_info(fd).free_pages);
+}
+
 TEST_HARNESS_MAIN
