@@ -52,6 +52,7 @@ $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 include lib/examples/examples.mk
 -include selftests/host/span_map.mk
 include selftests/host/lib.mk
+-include tools/bench/vm.mk
 
 tools: $(BUILD)/examples/codeindex ## the programs alone
 	@:

@@ -22,6 +22,9 @@
 #include "mapping.h"
 #include "stats.h"
 
+/* Spans or ranges of a bulk call for which no memory is allocated. */
+#define FEW	4
+
 static struct registry *chardev_registry;
 
 /* Whether the flags of an allocation and the window it names make sense together. */
@@ -84,7 +87,8 @@ static int reserve_spans(struct client *client, const struct pagespan_alloc *all
 static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_alloc *alloc = arg;
-	u64 *firsts;
+	u64 few[FEW];
+	u64 *firsts = few;
 	int i, nr;
 
 	if (!alloc_flags_valid(alloc->flags, alloc->window) || alloc->__reserved)
@@ -96,7 +100,8 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 	if (!alloc->count || alloc->count > PAGESPAN_MAX_COUNT)
 		return -EINVAL;
 
-	firsts = kmalloc_array(alloc->count, sizeof(*firsts), GFP_KERNEL_ACCOUNT);
+	if (alloc->count > FEW)
+		firsts = kmalloc_array(alloc->count, sizeof(*firsts), GFP_KERNEL_ACCOUNT);
 	if (!firsts)
 		return -ENOMEM;
 	nr = reserve_spans(client, alloc, firsts);
@@ -115,7 +120,8 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 				     alloc->nr_pages);
 
 free_firsts:
-	kfree(firsts);
+	if (firsts != few)
+		kfree(firsts);
 	return nr;
 }
 
@@ -137,7 +143,9 @@ static long ioctl_alloc_at(struct client *client, void *arg, void __user *user)
 static long ioctl_free(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_free *request = arg;
-	struct pagespan_range *ranges;
+	struct pagespan_range few[FEW];
+	struct pagespan_range *ranges = few;
+	size_t bytes = array_size(request->count, sizeof(*ranges));
 	u32 nr;
 	int ret = 0;
 
@@ -147,16 +155,21 @@ static long ioctl_free(struct client *client, void *arg, void __user *user)
 		return -EINVAL;
 
 	/* All at once: after the first range is freed nothing may fail but a range. */
-	ranges = memdup_user(u64_to_user_ptr(request->ranges), request->count * sizeof(*ranges));
-	if (IS_ERR(ranges))
-		return PTR_ERR(ranges);
+	if (request->count > FEW) {
+		ranges = memdup_user(u64_to_user_ptr(request->ranges), bytes);
+		if (IS_ERR(ranges))
+			return PTR_ERR(ranges);
+	} else if (copy_from_user(few, u64_to_user_ptr(request->ranges), bytes)) {
+		return -EFAULT;
+	}
 	for (nr = 0; nr < request->count; nr++) {
 		ret = client_free(client, ranges[nr].first, ranges[nr].nr_pages);
 		if (ret)
 			break;
 		cond_resched();
 	}
-	kfree(ranges);
+	if (ranges != few)
+		kfree(ranges);
 	return nr ? nr : ret;
 }
 
@@ -271,24 +284,31 @@ static int fetch_argument(union ioctl_argument *arg, size_t known_size, size_t f
 	return ret;
 }
 
-static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long value)
+/* Out of line, to keep its large frame away from the hot path. */
+static noinline long struct_ioctl(struct client *client, unsigned int cmd, unsigned long value)
 {
-	struct client *client = file->private_data;
 	void __user *user = (void __user *)value;
 	union ioctl_argument arg;
 	unsigned int nr = _IOC_NR(cmd);
 	int ret;
 
-	if (cmd == PAGESPAN_ALLOC_ONE)
-		return ioctl_alloc_one(client, value);
-	if (cmd == PAGESPAN_FREE_ONE)
-		return client_free(client, value, 1);
 	if (cmd != _IO(PAGESPAN_TYPE, nr) || nr >= ARRAY_SIZE(struct_ioctls) ||
 	    !struct_ioctls[nr].handler)
 		return -ENOTTY;
 	nr = array_index_nospec(nr, ARRAY_SIZE(struct_ioctls));
 	ret = fetch_argument(&arg, struct_ioctls[nr].size, struct_ioctls[nr].first_size, user);
 	return ret ?: struct_ioctls[nr].handler(client, &arg, user);
+}
+
+static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long value)
+{
+	struct client *client = file->private_data;
+
+	if (cmd == PAGESPAN_ALLOC_ONE)
+		return ioctl_alloc_one(client, value);
+	if (cmd == PAGESPAN_FREE_ONE)
+		return client_free(client, value, 1);
+	return struct_ioctl(client, cmd, value);
 }
 
 static int chardev_mmap(struct file *file, struct vm_area_struct *vma)

@@ -2,15 +2,16 @@
 /*
  * Clients: who owns which pages, and the quarantine of pinned ones.
  *
- *	       client_publish         client_free
- *	 FREE ----------------> OWNED ------------> LEAVING
- *	  ^                                          |   | pinned
- *	  |                 unpinned                 |   v
- *	  +------------------------------------------+-- quarantine
+ *	      client_publish        client_free
+ *	 FREE ---------------> OWNED -----------> FREE
+ *	  ^                                        | pinned
+ *	  |               unpinned                 v
+ *	  +---------------------------------- QUARANTINED
  *
- * FREE also covers pages that client_reserve() has taken from the span map and
- * not published: nobody but the reserving thread can reach those. Ids are never
- * reused, so a page whose word carries the id of the client that gets it holds
+ * FREE also covers pages that the span map counts as in use: those which
+ * client_reserve() has taken and not published, and those which client_free() is
+ * about to zap and give back. Nobody but that thread can get them. Ids are never
+reused, so a page whose word carries the id of the client that gets it holds
  * nothing but that client's own data; every other page is cleared before it is
  * published. Id 0, no client's, marks pages that are new from the system. A
  * reservation that is undone leaves the words as they were.
@@ -59,11 +60,6 @@ static void uncharge_quarantined(struct registry *registry, u64 id)
 	xa_unlock(&registry->clients);
 }
 
-static bool page_is_pinned(struct registry *registry, u64 index)
-{
-	return page_ref_count(pool_page(registry->pool, index)) != 1;
-}
-
 static void quarantine_add(struct registry *registry, u64 index)
 {
 	spin_lock(&registry->quarantine_lock);
@@ -101,7 +97,7 @@ static void quarantine_retry(struct work_struct *work)
 	u64 index;
 
 	for_each_set_bit(index, registry->quarantine, nr_pages) {
-		if (!page_is_pinned(registry, index))
+		if (!pool_pinned(registry->pool, index, 1))
 			quarantine_remove(registry, index);
 		cond_resched();
 	}
@@ -313,7 +309,7 @@ static u32 query_page(const struct client *client, u64 index)
 
 	if (word == owner_word(client->id, OWNER_OWNED))
 		state = PAGESPAN_QUERY_OWNED;
-	else if (word == owner_word(client->id, OWNER_LEAVING))
+	else if (word == owner_word(client->id, OWNER_QUARANTINED))
 		state = PAGESPAN_QUERY_QUARANTINED;
 	if (state && page_private(pool_page(registry->pool, index)))
 		state |= PAGESPAN_QUERY_EXPORTED;
@@ -370,7 +366,7 @@ static int leave(struct client *client, u64 first, u64 nr_pages)
 	down_write(&client->lock);
 	if (client_owns(client, first, nr_pages)) {
 		owner_write(&client->registry->owners, first, nr_pages,
-			    owner_word(client->id, OWNER_LEAVING));
+			    owner_word(client->id, OWNER_FREE));
 		ret = 0;
 	}
 	up_write(&client->lock);
@@ -381,14 +377,15 @@ static void settle_free(struct client *client, u64 first, u64 nr_pages)
 {
 	struct registry *registry = client->registry;
 
-	owner_write(&registry->owners, first, nr_pages, owner_word(client->id, OWNER_FREE));
 	pool_free(registry->pool, first, nr_pages);
 	atomic64_sub(nr_pages, &client->nr_charged);
 }
 
 static void settle_page(struct client *client, u64 index)
 {
-	if (page_is_pinned(client->registry, index)) {
+	if (pool_pinned(client->registry->pool, index, 1)) {
+		owner_write(&client->registry->owners, index, 1,
+			    owner_word(client->id, OWNER_QUARANTINED));
 		atomic64_inc(&client->nr_quarantined);
 		quarantine_add(client->registry, index);
 	} else {
@@ -408,7 +405,7 @@ static void settle(struct client *client, u64 first, u64 nr_pages)
 
 	for (index = first; index < end; index += piece) {
 		piece = min_t(u64, end - index, CLIENT_PIECE - index % CLIENT_PIECE);
-		if (pool_references(client->registry->pool, index, piece) == piece) {
+		if (!pool_pinned(client->registry->pool, index, piece)) {
 			settle_free(client, index, piece);
 		} else {
 			u64 i;
@@ -443,7 +440,7 @@ int client_free(struct client *client, u64 first, u64 nr_pages)
 	ret = leave(client, first, nr_pages);
 	if (ret)
 		return ret;
-	unmap_mapping_range(client->window, first << PAGE_SHIFT, nr_pages << PAGE_SHIFT, 1);
+	unmap_mapping_pages(client->window, first, nr_pages, true);
 	settle(client, first, nr_pages);
 	return 0;
 }
@@ -463,7 +460,7 @@ void client_destroy(struct client *client)
 	while (index < nr_pages && atomic64_read(&client->nr_owned)) {
 		index += owner_run_not(&registry->owners, index, nr_pages - index, owned);
 		run = owner_run(&registry->owners, index, nr_pages - index, owned);
-		owner_write(&registry->owners, index, run, owner_word(client->id, OWNER_LEAVING));
+		owner_write(&registry->owners, index, run, owner_word(client->id, OWNER_FREE));
 		settle(client, index, run);
 		index += run;
 	}

@@ -85,8 +85,12 @@ int client_free(struct client *client, u64 first, u64 nr_pages);
  */
 static inline bool client_owns(const struct client *client, u64 first, u64 nr_pages)
 {
-	return owner_run(&client->registry->owners, first, nr_pages,
-			 owner_word(client->id, OWNER_OWNED)) == nr_pages;
+	const struct owner_table *owners = &client->registry->owners;
+	u64 owned = owner_word(client->id, OWNER_OWNED);
+
+	if (nr_pages == 1)
+		return owner_read(owners, first) == owned;
+	return owner_run(owners, first, nr_pages, owned) == nr_pages;
 }
 
 #endif

@@ -330,9 +330,13 @@ int mapping_mmap(struct client *client, struct vm_area_struct *vma)
 		return -EACCES;
 	if (!pool_contains(pool, vma->vm_pgoff, vma_pages(vma)))
 		return -EINVAL;
-	/* Set here, not in a fault: inserting pages needs it and may not set it. */
-	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
-			    VM_MAYEXEC);
+	/*
+	 * VM_MIXEDMAP is set here, not in a fault: inserting pages needs it and may
+	 * not set it. VM_SEQ_READ keeps a zap from marking pages as accessed, which
+	 * no reclaim will ever ask for.
+	 */
+	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_SEQ_READ | VM_DONTEXPAND | VM_DONTDUMP |
+			    VM_DONTCOPY, VM_MAYEXEC);
 	vma->vm_private_data = client;
 	vma->vm_ops = &mapping_vm_ops;
 	return 0;

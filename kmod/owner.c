@@ -223,8 +223,10 @@ void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
 		} else {
 			if (READ_ONCE(*block))
 				split(table, index);
+			/* With the plain stores behind it, a release for each. */
+			smp_wmb();
 			while (index < stop)
-				store(&table->pages[index++], word);
+				WRITE_ONCE(table->pages[index++], word);
 		}
 		cond_resched();
 	}

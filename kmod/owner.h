@@ -8,14 +8,14 @@
 
 /**
  * enum owner_state - what a client may do with a page
- * @OWNER_FREE: nothing: it is free, or reserved and not published yet
+ * @OWNER_FREE: nothing: it is free, or on its way from or to being free
  * @OWNER_OWNED: touch it and free it
- * @OWNER_LEAVING: nothing more: its mappings are being zapped, or it is quarantined
+ * @OWNER_QUARANTINED: nothing, but it is charged to it: something pins it
  */
 enum owner_state {
 	OWNER_FREE,
 	OWNER_OWNED,
-	OWNER_LEAVING,
+	OWNER_QUARANTINED,
 };
 
 /**

@@ -156,26 +156,30 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
 }
 
 /**
- * pool_references() - the sum of the reference counts of pages
+ * pool_pinned() - whether any of some pages is mapped or pinned by reference
  * @pool: the pool
  * @first: index of the first page
- * @nr_pages: number of pages
+ * @nr_pages: number of pages, at least 1
  *
- * Return: the sum; it is @nr_pages if and only if no page is mapped or pinned
- * by reference, for each has at least the pool's own.
+ * Every page has the pool's own reference, so the counts or'ed together are 1 if
+ * and only if no page has another.
+ *
+ * Return: true if one has another.
  */
-u64 pool_references(const struct pool *pool, u64 first, u64 nr_pages)
+bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 {
 	const struct page *page = pool_page(pool, first);
-	u64 sum = 0;
-	u64 i;
+	const struct page *end = page + nr_pages;
+	int bits = 0;
 
-	for (i = 0; i + 4 <= nr_pages; i += 4)
-		sum += page_ref_count(page + i) + page_ref_count(page + i + 1) +
-		       page_ref_count(page + i + 2) + page_ref_count(page + i + 3);
-	for (; i < nr_pages; i++)
-		sum += page_ref_count(page + i);
-	return sum;
+	for (; end - page >= 8; page += 8)
+		bits |= page_ref_count(page) | page_ref_count(page + 1) |
+			page_ref_count(page + 2) | page_ref_count(page + 3) |
+			page_ref_count(page + 4) | page_ref_count(page + 5) |
+			page_ref_count(page + 6) | page_ref_count(page + 7);
+	for (; page < end; page++)
+		bits |= page_ref_count(page);
+	return bits != 1;
 }
 
 /**

@@ -66,7 +66,7 @@ s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages);
 int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages);
 void pool_free(struct pool *pool, u64 first, u64 nr_pages);
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
-u64 pool_references(const struct pool *pool, u64 first, u64 nr_pages);
+bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero(struct pool *pool, u64 first, u64 nr_pages);
 
 /**

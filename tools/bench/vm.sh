@@ -1,0 +1,151 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# bench-vm: what pages cost on pagespan and on what Linux has for it, in guest instructions. Runs the
+# guest program (vm.c) on each source of the pool, prints the table and writes build/bench/vm.json.
+#
+# A guest that counts instructions does the same thing every time, so each is run twice and any
+# difference is a failure to measure. A goal that is missed is a result.
+set -euo pipefail
+
+readonly self=bench-vm
+cd "$(dirname "$0")/../.."
+export BUILD=${BUILD:-build}
+readonly program=$BUILD/bench/vm json=$BUILD/bench/vm.json lines=$BUILD/obj/bench/vm
+
+# Memory that the boot parameter keeps away from the kernel, for the source phys=.
+readonly reserved_at=512M reserved=128M
+
+usage() {
+	cat <<END
+Usage: tools/bench/vm.sh [KERNEL]
+KERNEL is one that tools/vm/run knows, by default 6.1, for which the goals are meant.
+END
+}
+
+# limit, workload, subject: the minimum of the whole operation is to be at most that. The gaps are the
+# widest of those that the limit is for.
+readonly goals='
+3400	1 page	pagespan ZONE_DEVICE
+4000	1 page	pagespan contig
+400	64 single pages, adjacent	pagespan ZONE_DEVICE
+1000	64 single pages, adjacent	pagespan contig
+700	64 single pages, gaps of 8	pagespan ZONE_DEVICE
+7500	512 pages, aligned	pagespan ZONE_DEVICE
+85000	512 pages, unaligned, untouched	pagespan ZONE_DEVICE
+385000	512 pages, unaligned, untouched	pagespan contig'
+
+# limit, what: needs a kernel that traces latencies.
+readonly unmeasured_goals='
+50000	longest stretch with interrupts or preemption off, any operation up to 65536 pages'
+
+say() {
+	printf '%s: %s\n' "$self" "$*" >&2
+}
+
+fail() {
+	say "failed: $*"
+	exit 1
+}
+
+# guest NAME RUNNER-ARGUMENT...: two runs of a guest, which must print the same
+guest() {
+	local name=$1 run
+	shift
+	for run in first second; do
+		say "$name, $run run"
+		tools/vm/run --kernel "$kernel" --icount --mem 1G "$@" >"$lines/$name.$run" ||
+			fail "the guest for $name ended with status $?"
+	done
+	[ -s "$lines/$name.first" ] || fail "the guest for $name measured nothing"
+	diff "$lines/$name.first" "$lines/$name.second" >&2 || fail "two runs of $name differ"
+}
+
+run_guests() {
+	local module=$1
+	rm -rf "$lines"
+	mkdir -p "$lines"
+	guest zone_device --module "$module" --append "memmap=$reserved\$$reserved_at" \
+		--insmod "phys=$reserved_at,$reserved" -- "$program" pagespan ZONE_DEVICE
+	guest contig --module "$module" --insmod 'source=contig size_mb=128' -- "$program" pagespan contig
+	guest linux --no-module -- "$program" linux
+}
+
+make_json() {
+	# shellcheck disable=SC2016 # the dollars are jq's
+	cat "$lines"/{zone_device,contig,linux}.first | jq -Rn '
+		def fields: split("\n")[] | select(. != "") | split("\t");
+		[inputs | split("\t") | {
+			workload: .[0], subject: .[1], metric: .[2], unit: .[3], runs: .[4] | tonumber,
+			min: .[5] | tonumber, p10: .[6] | tonumber, median: .[7] | tonumber, p90: .[8] | tonumber
+		}] as $results |
+		def whole($workload; $subject):
+			[$results[] | select(.workload == $workload and .subject == $subject and .metric == "whole")] |
+			if length == 1 then .[0].min else error("not measured: \($workload), \($subject)") end;
+		{
+			benchmark: "vm",
+			revision: $revision,
+			environment: {cpu: $cpu, kernel: $kernel, compiler: $compiler, cores: 1},
+			results: $results,
+			goals: [
+				($goals | fields | whole(.[1]; .[2]) as $value | {
+					goal: "\(.[1]): \(.[2])", workload: .[1], subject: .[2],
+					limit: .[0] | tonumber, value: $value, met: ($value <= (.[0] | tonumber))
+				}),
+				($unmeasured_goals | fields | {
+					goal: .[1], limit: .[0] | tonumber, value: null, met: null
+				})
+			]
+		}' --arg goals "$goals" --arg unmeasured_goals "$unmeasured_goals" \
+		--arg revision "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
+		--arg cpu 'QEMU TCG, -icount shift=0, ERMS off' \
+		--arg kernel "$(tools/vm/kernel --release "$kernel")" \
+		--arg compiler "gcc $(gcc -dumpfullversion)"
+}
+
+# Fractions, of what is per page, are rounded up: a figure that looks as if it met a limit does.
+print_table() {
+	# shellcheck disable=SC2016 # the dollars are jq's
+	jq -r '
+		def in_order: reduce .[] as $x ([]; if any(.[]; . == $x) then . else . + [$x] end);
+		def commas: if length > 3 then (.[:-3] | commas) + "," + .[-3:] else . end;
+		def figure: if . == null then "" else ceil | tostring | commas end;
+		def left($width): . + " " * ($width - length);
+		def right($width): " " * ($width - length) + .;
+		def row($name; $cells): ($name | left(36)) + ($cells | map(right(11)) | add);
+		def mark: if .met then "  met: " else "  MISSED: " end + "at most \(.limit | figure)";
+		.results as $results | .goals as $goals |
+		"Guest instructions, Linux \(.environment.kernel)\n",
+		row(""; ["minimum", "median", "allocate", "touch", "free"]),
+		($results | map(.workload) | in_order[] | . as $workload |
+			[$results[] | select(.workload == $workload)] | . as $rows |
+			"\n\($workload)\(if .[0].unit == "instructions/page" then ", per page" else "" end)",
+			(map(.subject) | in_order[] | . as $subject |
+				[$rows[] | select(.subject == $subject)] | map({key: .metric, value: .}) | from_entries |
+				row("  " + $subject; [.whole.min, .whole.median, .allocate.min, .touch.min, .free.min] |
+					map(figure)) +
+				([$goals[] | select(.workload == $workload and .subject == $subject) | mark] | add))),
+		"",
+		"goals met: \([$goals[] | select(.met)] | length), missed: \([$goals[] | select(.met == false)] | length)",
+		($goals[] | select(.met == null) | "not measured here: \(.goal), at most \(.limit | figure)")
+	' "$1"
+}
+
+main() {
+	local module
+	case ${1-} in
+	-h | --help) usage; exit 0 ;;
+	-*) usage >&2; exit 2 ;;
+	esac
+	readonly kernel=${1:-6.1}
+	tools/setup build vm
+	command -v jq >/dev/null || fail "jq is missing (apt install jq)"
+	[ -x "$program" ] || fail "no $program; run: make bench-vm"
+	module=$(tools/build-module "$kernel")
+	run_guests "$module"
+	make_json >"$lines/json"
+	mv "$lines/json" "$json"
+	print_table "$json"
+}
+
+main "$@"
