@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
+#include <linux/overflow.h>
 #include <linux/pagespan.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -38,7 +39,7 @@ static bool alloc_flags_valid(u32 flags, u64 window)
 }
 
 static void populate_and_publish(struct client *client, u32 flags, u64 window, u64 first,
-				 u32 nr_pages)
+				 u64 nr_pages)
 {
 	if (flags & PAGESPAN_ALLOC_POPULATE)
 		mapping_populate(client, window, first, nr_pages);
@@ -89,7 +90,7 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 	const struct pagespan_alloc *alloc = arg;
 	u64 few[FEW];
 	u64 *firsts = few;
-	int i, nr;
+	int i, next, nr;
 
 	if (!alloc_flags_valid(alloc->flags, alloc->window) || alloc->__reserved)
 		return -EINVAL;
@@ -115,9 +116,15 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 		nr = -EFAULT;
 		goto free_firsts;
 	}
-	for (i = 0; i < nr; i++)
+	/* Spans that lie side by side, as they mostly do, in one go. */
+	for (i = 0; i < nr; i = next) {
+		u64 end = firsts[i] + alloc->nr_pages;
+
+		for (next = i + 1; next < nr && firsts[next] == end; next++)
+			end += alloc->nr_pages;
 		populate_and_publish(client, alloc->flags, alloc->window, firsts[i],
-				     alloc->nr_pages);
+				     end - firsts[i]);
+	}
 
 free_firsts:
 	if (firsts != few)
@@ -138,6 +145,24 @@ static long ioctl_alloc_at(struct client *client, void *arg, void __user *user)
 	if (!ret)
 		populate_and_publish(client, at->flags, at->window, at->first, at->nr_pages);
 	return ret;
+}
+
+/*
+ * Frees ranges that lie side by side in one go, the first alone if not all of
+ * them can be freed. Returns how many, or the error of the first.
+ */
+static int free_adjacent(struct client *client, const struct pagespan_range *ranges, u32 nr)
+{
+	u64 nr_pages = ranges[0].nr_pages;
+	u64 sum;
+	u32 i;
+
+	for (i = 1; i < nr && ranges[i].nr_pages && ranges[i].first == ranges[0].first + nr_pages &&
+	     !check_add_overflow(nr_pages, ranges[i].nr_pages, &sum); i++)
+		nr_pages = sum;
+	if (i > 1 && !client_free(client, ranges[0].first, nr_pages))
+		return i;
+	return client_free(client, ranges[0].first, ranges[0].nr_pages) ?: 1;
 }
 
 static long ioctl_free(struct client *client, void *arg, void __user *user)
@@ -162,9 +187,9 @@ static long ioctl_free(struct client *client, void *arg, void __user *user)
 	} else if (copy_from_user(few, u64_to_user_ptr(request->ranges), bytes)) {
 		return -EFAULT;
 	}
-	for (nr = 0; nr < request->count; nr++) {
-		ret = client_free(client, ranges[nr].first, ranges[nr].nr_pages);
-		if (ret)
+	for (nr = 0; nr < request->count; nr += ret) {
+		ret = free_adjacent(client, ranges + nr, request->count - nr);
+		if (ret < 0)
 			break;
 		cond_resched();
 	}

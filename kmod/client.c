@@ -285,14 +285,14 @@ void client_unreserve(struct client *client, u64 first, u32 nr_pages)
 }
 
 /**
- * client_publish() - make a reserved span the client's
+ * client_publish() - make reserved spans the client's
  * @client: the client
- * @first: what client_reserve() returned
- * @nr_pages: the same as there
+ * @first: index of the first page of spans from client_reserve()
+ * @nr_pages: number of pages
  *
  * Other threads of the client may touch and free pages of it at once.
  */
-void client_publish(struct client *client, u64 first, u32 nr_pages)
+void client_publish(struct client *client, u64 first, u64 nr_pages)
 {
 	atomic64_add(nr_pages, &client->nr_owned);
 	owner_write(&client->registry->owners, first, nr_pages,

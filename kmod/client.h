@@ -70,7 +70,7 @@ void client_destroy(struct client *client);
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero);
 int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero);
 void client_unreserve(struct client *client, u64 first, u32 nr_pages);
-void client_publish(struct client *client, u64 first, u32 nr_pages);
+void client_publish(struct client *client, u64 first, u64 nr_pages);
 u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
 int client_free(struct client *client, u64 first, u64 nr_pages);
 

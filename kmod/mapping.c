@@ -280,15 +280,15 @@ static u64 populate_vma(struct client *client, unsigned long address, u64 first,
  * mapping_populate() - map a reserved span ahead of faults
  * @client: the client
  * @window: the address of index 0, a multiple of the page size
- * @first: what client_reserve() returned
- * @nr_pages: the same as there
+ * @first: index of the first page of spans from client_reserve()
+ * @nr_pages: number of pages
  *
  * Maps what it can; the rest is left for faults. The span must not be published
  * yet, so that nobody can free it meanwhile.
  *
  * Context: process context; no lock held; takes mmap_lock.
  */
-void mapping_populate(struct client *client, unsigned long window, u64 first, u32 nr_pages)
+void mapping_populate(struct client *client, unsigned long window, u64 first, u64 nr_pages)
 {
 	struct mm_struct *mm = current->mm;
 	u64 end = first + nr_pages;

@@ -169,6 +169,33 @@ TEST_F(pair, bulk_free_stops_at_the_first_bad_range)
 	EXPECT_EQ(0, touch(self->window_a + (span + 7) * PAGE, -1));
 }
 
+/* Adjacent ranges may be freed together; that must not show. */
+TEST_F(pair, bulk_free_of_adjacent_ranges_stops_at_the_first_bad_range)
+{
+	long span = client_alloc(self->a, 8);
+	struct pagespan_range ranges[4];
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = 4,
+		.ranges = (uintptr_t)ranges,
+	};
+
+	ASSERT_LE(0, span);
+	for (int i = 0; i < 4; i++)
+		ranges[i] = (struct pagespan_range){ .first = span + 2 * i, .nr_pages = 2 };
+	ASSERT_EQ(0, client_free_one(self->a, span + 5));
+	EXPECT_EQ(2, client_ioctl(self->a, PAGESPAN_FREE, &request));
+	EXPECT_EQ(3, client_info(self->a).owned_pages);
+	EXPECT_EQ(SIGBUS, touch(self->window_a + (span + 3) * PAGE, -1));
+	EXPECT_EQ(0, touch(self->window_a + (span + 4) * PAGE, -1));
+	EXPECT_EQ(0, touch(self->window_a + (span + 7) * PAGE, -1));
+	ranges[1].nr_pages = UINT64_MAX;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->a, PAGESPAN_FREE, &request));
+	ranges[1].nr_pages = 0;
+	ASSERT_EQ(0, client_alloc_at(self->a, span, 2));
+	EXPECT_EQ(1, client_ioctl(self->a, PAGESPAN_FREE, &request));
+}
+
 TEST_F(pair, bulk_allocation_gives_what_there_is)
 {
 	uint64_t firsts[8];
