@@ -2,18 +2,75 @@
 /*
  * The span map: a page-span allocator that is exact and bounded.
  *
- * A pool is cut into megablocks of 512 pages. Each has a cache line of bits (1 = free) and a record: the free run at
- * its first page, the longest one strictly inside, the one at its last page, and the longest run that STARTS in it.
+ * The problem. A bit a page and a summary every 2 MiB say how many pages are free, but not
+ * whether enough of them are contiguous: a run that crosses summaries belongs to none of them. So
+ * allocators scan, or round sizes to powers of two and waste memory, or refuse requests that
+ * would fit.
+ *
+ * The idea. Every run starts in exactly one megablock (512 pages). Let each megablock know the
+ * longest run that starts in it, however far that reaches, and stand in the list of that length.
+ * The shortest list that is long enough and not empty answers a request; if there is none, no run
+ * fits, and that is a proof and not a guess. What remains is to keep those lengths right when runs
+ * merge and split, touching only the megablocks at the ends of what changes.
+ *
+ * The structure, with 8 pages to a megablock instead of 512 ("." is free, "#" in use):
+ *
+ *   megablock       0          1          2          3          4
+ *   bits        [#..##...] [ stale  ] [ stale  ] [....####] [ stale  ]
+ *                 mixed     all free   all free    mixed     all used
+ *   prefix          0          8          8          4          0      free from the first page on
+ *   inner         2 at 1       -          -          -          -      longest that touches no end
+ *   suffix          3          8          8          0          0      free up to the last page
+ *                   |`-------------- one run -----------|
+ *   longest         23         0          0          0          0      3 + 8 + 8 + 4
+ *                   |
+ *   lists   1  2 .. 23 .. 65535  65536 and more                        doubly linked
+ *   filled  the lists that are not empty: 64 to a word, 64 words to a word above, one on top
+ *   walls   the megablocks that are not all free, in the same form: from inside a streak of
+ *           all-free megablocks it leads to either end, however far that is
+ *
+ * Invariants (span_map_check() verifies each of them):
+ *   - The record of a mixed megablock is what its bits say. Bits of an all-free or all-used one are
+ *     stale, so that a span does not write 64 bytes for every megablock inside it.
+ *   - longest is the maximum of: inner; prefix, unless the page before is free; suffix and the
+ *     run it goes on into. In an all-free megablock it is 0 unless the page before is in use.
+ *   - A megablock is listed if and only if its longest is not 0, in the list of that length.
+ *   - walls and filled hold what they say, on every level. Outside the pool nothing is free.
+ *
+ * Policy: the shortest list first, and in it the megablock that came last. Of its runs the one
+ * inside is preferred, then the prefix, then the suffix: what may still merge with a neighbour is
+ * left alone. A small span whose run starts with an all-free megablock is taken from the run's
+ * mixed end, if that has room. So an all-free megablock is opened when no shorter run fits, and
+ * huge pages stay whole. Only the longest run that starts in a megablock is a candidate: it is a
+ * near-best fit, and exact.
+ *
+ * Bounds, in cache lines touched at most beside the struct itself; n is the length of the span, and
+ * nothing else matters:
+ *   allocation refused             5    three words up the index and two down
+ *   allocation, free,            128    both ends' bits; the records of 2 + n / 512 megablocks, 8
+ *   allocation at an      + n / 4000    to a line; four megablocks at most that change lists, each
+ *   address                             with 7 words of walls to the end of its run
+ *   step of an aligned         1,500    1,024 megablocks' bits, records and ends of runs; it takes
+ *   search                + n / 4000    1 + pool / 2 GiB steps at most
+ *   longest run                    6    and one for every run of 65536 pages and more
+ * In time: loops are over the 8 words of a megablock, the 3 or 4 levels of an index, the lengths of
+ * runs in a word, and those 2 + n / 512.
+ *
+ * From others: summaries of (start, longest, end) over a bitmap are the Go runtime's; merging a run
+ * with what borders it, in O(1), is what Knuth's boundary tags are for; a list per size and bitmaps
+ * over the lists are segregated fits as in TLSF. New is to charge a run to the megablock where it
+ * starts. That makes lists of megablocks exact over runs of any length: there is no tree to descend
+ * or to update, no tag in the pages, and no rounding of sizes.
  */
 #ifdef __KERNEL__
 #include <linux/bitops.h>
+#include <linux/build_bug.h>
 #include <linux/errno.h>
 #include <linux/string.h>
 #else
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-#define noinline __attribute__((noinline))
 #endif
 
 #include "span_map.h"
@@ -25,28 +82,29 @@
 #define ALL		(~0ULL)
 
 /*
- * Inside this file a page is numbered from the first page of a wall: a megablock before the pool, and one after it,
- * that are always in use. So every megablock of the pool has two neighbours, and number 0 can mean "none" in a list.
+ * Inside this file pages are numbered from the first page of a wall: there is a megablock before
+ * the pool and one after it that are always in use. So every megablock of the pool has two
+ * neighbours, and number 0 can mean "none" in a list.
  */
 #define WALL_PAGES	MB_PAGES
 
-/* What is free in a megablock. All free: prefix and suffix are 512. All in use: prefix, inner and suffix are 0. */
+/* What is free in a megablock: if all, prefix and suffix are 512; if nothing, all three are 0. */
 struct span_map_megablock {
 	u16 prefix;		/* free pages from the first page on */
 	u16 suffix;		/* free pages up to the last page */
-	u16 inner;		/* the longest run that touches neither the first nor the last page */
-	u16 inner_at : 15;	/* where it starts; NOWHERE if it is 0 */
-	u16 others : 1;		/* there may be more such runs: 0 only if there are none */
+	u16 inner;		/* the longest run that touches neither end */
+	u16 inner_at:15;	/* where it starts; NOWHERE if it is 0 */
+	u16 others:1;		/* there may be more such runs: 0 only if there are none */
 };
 
 /* The runs that start in a megablock. */
 struct span_map_start {
 	u32 longest;		/* listed if and only if not 0 */
 	u32 next;		/* in its list */
-	u32 slot;		/* that holds this megablock's number: a list's head or another's next, counted in u32 */
+	u32 slot;		/* that names it: the head of its list or another's next */
 };
 
-_Static_assert(sizeof(struct span_map_megablock) == 8, "eight to a cache line");
+static_assert(sizeof(struct span_map_megablock) == 8, "eight to a cache line");
 
 #define NOWHERE		MB_PAGES
 #define ALL_FREE	((struct span_map_megablock){ MB_PAGES, MB_PAGES, 0, NOWHERE, 0 })
@@ -91,7 +149,10 @@ static inline u64 bits_upto(u32 last)
 	return ALL >> (63 - last);
 }
 
-/* The index: words of a level are one more than its members fill, so that "the word after" is always there. */
+/*
+ * The index: a level has one word more than its members need if they fill them, so that "the word
+ * after" is always there.
+ */
 
 static u64 index_words(u64 members)
 {
@@ -133,26 +194,18 @@ static inline bool index_has(const struct span_map_index *index, u32 i)
 	return index->level[0][i / 64] >> (i % 64) & 1;
 }
 
-static noinline void index_add_above(struct span_map_index *index, u32 word)
+/* Carries up whether a word of the lowest level is zero. */
+static void index_carry(struct span_map_index *index, u32 word)
 {
-	u32 level;
-	u64 before;
-
-	for (level = 1; level <= index->top; level++, word /= 64) {
-		before = index->level[level][word / 64];
-		index->level[level][word / 64] = before | 1ULL << (word % 64);
-		if (before)
-			return;
-	}
-}
-
-static noinline void index_remove_above(struct span_map_index *index, u32 word)
-{
+	u64 *above, member, before;
 	u32 level;
 
-	for (level = 1; level <= index->top; level++, word /= 64) {
-		index->level[level][word / 64] &= ~(1ULL << (word % 64));
-		if (index->level[level][word / 64])
+	for (level = 0; level < index->top; level++, word /= 64) {
+		above = &index->level[level + 1][word / 64];
+		member = index->level[level][word] != 0;
+		before = *above;
+		*above = (before & ~(1ULL << (word % 64))) | member << (word % 64);
+		if (!before == !*above)
 			return;
 	}
 }
@@ -163,17 +216,16 @@ static inline void index_add(struct span_map_index *index, u32 i)
 
 	*word = before | 1ULL << (i % 64);
 	if (!before)
-		index_add_above(index, i / 64);
+		index_carry(index, i / 64);
 }
 
-/* A condition that nothing foretells costs less here than as a branch around this. */
-static inline void index_remove_if(struct span_map_index *index, u32 i, bool condition)
+static inline void index_remove(struct span_map_index *index, u32 i)
 {
-	u64 *word = &index->level[0][i / 64], after = *word & ~((u64)condition << (i % 64));
+	u64 *word = &index->level[0][i / 64];
 
-	*word = after;
-	if (!after)
-		index_remove_above(index, i / 64);
+	*word &= ~(1ULL << (i % 64));
+	if (!*word)
+		index_carry(index, i / 64);
 }
 
 /* The smallest member >= i, or -1. */
@@ -236,15 +288,15 @@ static void index_remove_range(struct span_map_index *index, u32 first, u32 last
 		u32 end = (i | 63) < last ? 63 : last % 64;
 
 		index->level[0][i / 64] &= ~(bits_from(i % 64) & bits_upto(end));
-		index_remove_if(index, i, true);
+		index_remove(index, i);
 	}
 }
 
 /* The bits of one megablock. Ranges are first..end-1, never empty, end at most 512. */
 
 /*
- * words_below(n)[i] is ALL for i < n and 0 for the others. With it a range, being the difference of two prefixes, is
- * gone through without a loop whose length the processor would have to guess.
+ * words_below(n)[i] is ALL for i < n and 0 for the others. With it a range, being the difference of
+ * two prefixes, needs no loop whose length the processor would have to guess.
  */
 static const u64 words_below_table[2 * MB_WORDS] = { ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL };
 
@@ -264,16 +316,12 @@ static inline void bits_flip(u64 *bits, u32 first, u32 end)
 	bits[end / 64 % MB_WORDS] ^= ~bits_from(end % 64);
 }
 
-/* Where the free run that holds page i - 1 begins; i if that page is in use. */
+/* Where the free run that holds page i - 1, of 0..511, begins; i if that page is in use. */
 static u32 run_begin(const u64 *bits, u32 i)
 {
-	u32 word;
-	u64 used;
+	u32 word = (i - 1) / 64;
+	u64 used = ~bits[word] & bits_upto((i - 1) % 64);
 
-	if (!i)
-		return 0;
-	word = (i - 1) / 64;
-	used = ~bits[word] & bits_upto((i - 1) % 64);
 	while (!used) {
 		if (!word)
 			return 0;
@@ -282,15 +330,12 @@ static u32 run_begin(const u64 *bits, u32 i)
 	return word * 64 + highest_bit(used) + 1;
 }
 
-/* Where the free run that holds page i ends; i if that page is in use. */
+/* Where the free run that holds page i, of 0..511, ends; i if that page is in use. */
 static u32 run_end(const u64 *bits, u32 i)
 {
 	u32 word = i / 64;
-	u64 used;
+	u64 used = ~bits[word] & bits_from(i % 64);
 
-	if (i == MB_PAGES)
-		return i;
-	used = ~bits[word] & bits_from(i % 64);
 	while (!used) {
 		if (++word == MB_WORDS)
 			return MB_PAGES;
@@ -320,14 +365,14 @@ static inline u64 fold(u64 word, u32 nr)
 
 	for (have = 1; have * 2 <= nr; have *= 2)
 		word &= word >> have;
-	return have < nr ? word & word >> (nr - have) : word;
+	return have < nr ? word & (word >> (nr - have)) : word;
 }
 
 /*
- * Looks for the longest run that touches neither the first nor the last page. A run counts once a page in use ends it;
- * the prefix, which would be the first, starts below 0 by as much as it is long.
+ * Looks for the longest run that touches neither end. A run counts once a page in use ends it, so
+ * the suffix does not; nor does the prefix, which starts below 0 by as much as it is long.
  */
-static noinline void find_inner(struct span_map_megablock *m, const u64 *bits)
+static void find_inner(struct span_map_megablock *m, const u64 *bits)
 {
 	s32 have = -m->prefix, longest = 0;
 	u32 at = NOWHERE, seen = 0, word, head;
@@ -365,6 +410,12 @@ static noinline void find_inner(struct span_map_megablock *m, const u64 *bits)
 	m->others = seen > 1;
 }
 
+static inline void no_inner(struct span_map_megablock *m)
+{
+	m->inner = 0;
+	m->inner_at = NOWHERE;
+}
+
 /* There is another inner run. */
 static inline void add_inner(struct span_map_megablock *m, u32 at, u32 length)
 {
@@ -381,8 +432,9 @@ static inline bool inner_starts_in(const struct span_map_megablock *m, u32 first
 }
 
 /*
- * Lists: every megablock in which a run starts stands in the list of the longest one. The rest would belong to list 0,
- * which keeps nothing: neither it nor megablock 0, the wall, needs a branch.
+ * Lists. A megablock in which no run starts goes through list 0, which keeps nothing, and
+ * megablock 0 stands in for a neighbour that is not there: so that relink() needs no branches for
+ * either.
  */
 
 static inline u32 list_of(const struct span_map *map, u32 longest)
@@ -390,36 +442,50 @@ static inline u32 list_of(const struct span_map *map, u32 longest)
 	return longest < map->nr_lists ? longest : map->nr_lists;
 }
 
-/* Slots are the words that hold a megablock's number, counted from the first of map->starts. */
+/* Slots are counted in words from map->starts, which map->lists follows. */
 static inline u32 slot_of_list(const struct span_map *map, u32 list)
 {
 	return map->lists - (u32 *)map->starts + list;
 }
 
-static noinline void relink(struct span_map *map, u32 mb, u32 longest)
+static void carry_both(struct span_map *map, u32 list, u32 other)
+{
+	index_carry(&map->filled, list / 64);
+	index_carry(&map->filled, other / 64);
+}
+
+static void relink(struct span_map *map, u32 mb, u32 longest)
 {
 	struct span_map_start *start = &map->starts[mb];
 	u32 *slots = (u32 *)map->starts, lists = slot_of_list(map, 0);
-	u32 next = start->next, slot = start->slot, list = slot >= lists ? slot - lists : 0;
+	u32 next = start->next, slot = start->slot, from, to;
+	u64 *filled = map->filled.level[0], before, after;
 
+	/* Whether it was the last of its list would often be guessed wrong: not a branch either. */
 	slots[slot] = next;
 	map->starts[next].slot = slot;
-	index_remove_if(&map->filled, list, !next && slot >= lists);
+	from = slot >= lists ? slot - lists : 0;
+	after = filled[from / 64] & ~((u64)(!next && slot >= lists) << (from % 64));
+	filled[from / 64] = after;
 
-	list = list_of(map, longest);
-	slot = lists + list;
+	to = list_of(map, longest);
+	slot = lists + to;
 	next = slots[slot];
 	start->longest = longest;
 	start->next = next;
 	start->slot = slot;
 	map->starts[next].slot = &start->next - slots;
-	slots[slot] = list ? mb : 0;
-	index_add(&map->filled, list);
+	slots[slot] = to ? mb : 0;
+	before = filled[to / 64];
+	filled[to / 64] = before | 1ULL << (to % 64);
+
+	if (!after || !before)
+		carry_both(map, from, to);
 }
 
 /* Runs across megablocks. */
 
-static noinline u32 run_from_all_free(const struct span_map *map, u32 mb)
+static u32 run_from_all_free(const struct span_map *map, u32 mb)
 {
 	u32 wall = index_next(&map->walls, mb);
 
@@ -445,32 +511,30 @@ static u32 start_of_run_into(const struct span_map *map, u32 mb)
 	return map->megablocks[wall].suffix ? wall : wall + 1;
 }
 
-/* Recomputes the longest run that starts in a megablock. */
+/*
+ * Recomputes the longest run that starts in a megablock. Whether pages are free at its borders is
+ * anybody's guess, so what does not count is masked out instead of branched around.
+ */
 static void settle(struct span_map *map, u32 mb)
 {
 	const struct span_map_megablock *m = &map->megablocks[mb];
-	u32 longest = m->inner, run = m->suffix;
+	u32 joined = m[-1].suffix != 0;
+	u32 longest = m->inner, prefix = m->prefix & (joined - 1);
+	u32 run = m->suffix & ((joined & all_free(m)) - 1);
 
-	if (!m[-1].suffix) {
-		if (m->prefix > longest)
-			longest = m->prefix;
-	} else if (all_free(m)) {
-		run = 0;
-	}
-	if (run) {
-		run += run_from(map, mb + 1);
-		if (run > longest)
-			longest = run;
-	}
+	run += run_from(map, mb + 1) & -(u32)(run != 0);
+	longest = prefix > longest ? prefix : longest;
+	longest = run > longest ? run : longest;
 	if (longest != map->starts[mb].longest)
 		relink(map, mb, longest);
 }
 
 /*
- * After the pages from megablock a to b have changed: the runs that start in a, in b, before a and after b. Between
- * a and b no run starts, before or after.
+ * After pages of one run, or what is one run now, have changed in the megablocks a to b: the runs
+ * that start in a, in b, before a and after b. In between none starts, before or after.
  */
-static inline void settle_around(struct span_map *map, u32 a, u32 b, u32 old_prefix, u32 old_suffix)
+static inline void settle_around(struct span_map *map, u32 a, u32 b, u32 old_prefix,
+				 u32 old_suffix)
 {
 	const struct span_map_megablock *m = map->megablocks;
 
@@ -479,7 +543,7 @@ static inline void settle_around(struct span_map *map, u32 a, u32 b, u32 old_pre
 	settle(map, a);
 	if (b != a)
 		settle(map, b);
-	if (!m[b].suffix != !old_suffix)
+	if (!m[b].suffix != !old_suffix && b < map->nr_megablocks)
 		settle(map, b + 1);
 }
 
@@ -518,8 +582,7 @@ static void take_within(struct span_map *map, u32 mb, u32 first, u32 end)
 			find_inner(m, bits);
 			return;
 		}
-		m->inner = 0;
-		m->inner_at = NOWHERE;
+		no_inner(m);
 		if (first > at)
 			add_inner(m, at, first - at);
 		if (rest)
@@ -540,7 +603,7 @@ static void give_within(struct span_map *map, u32 mb, u32 first, u32 end)
 	if (end != MB_PAGES - m->suffix)
 		stop = run_end(bits, end);
 	if (!begin && stop == MB_PAGES) {
-		index_remove_if(&map->walls, mb, true);
+		index_remove(&map->walls, mb);
 		*m = ALL_FREE;
 		return;
 	}
@@ -561,12 +624,10 @@ static void give_within(struct span_map *map, u32 mb, u32 first, u32 end)
 		m->suffix = MB_PAGES - begin;
 	if (!inner_starts_in(m, begin, stop))
 		return;
-	if (m->others) {
+	if (m->others)
 		find_inner(m, bits);
-	} else {
-		m->inner = 0;
-		m->inner_at = NOWHERE;
-	}
+	else
+		no_inner(m);
 }
 
 /* Takes free pages of one run. */
@@ -628,7 +689,7 @@ static u64 place(const struct span_map *map, u32 mb, u32 nr_pages)
 	return page + MB_PAGES - m->suffix;
 }
 
-/* A megablock in which a run of at least nr_pages starts, and no list has a shorter one that fits; 0 if none fits. */
+/* A megablock of the shortest list in which every run has nr_pages or more; 0 if none fits. */
 static u32 best_megablock(const struct span_map *map, u32 nr_pages)
 {
 	s64 list;
@@ -649,7 +710,7 @@ static s64 alloc(struct span_map *map, u32 nr_pages)
 		return -ENOMEM;
 	first = place(map, mb, nr_pages);
 
-	/* A run that ends in a mixed megablock may serve a small span from there and leave the all-free ones whole. */
+	/* From the run's mixed end, if that has room, rather than open an all-free megablock. */
 	if ((first & MB_MASK) + nr_pages > MB_PAGES || all_free(m)) {
 		tail = (first + map->starts[mb].longest) & MB_MASK;
 		if (nr_pages <= tail)
@@ -675,7 +736,7 @@ static u64 align_up(u64 page, u32 align)
 	return (page + align - 1) & ~(u64)(align - 1);
 }
 
-/* An aligned span at the start of a run of at least want pages, if the one the lists name will do; else 0. */
+/* An aligned span in the run that the lists name for `want` pages, 0 if that run has none. */
 static u64 aligned_at_once(const struct span_map *map, u32 want, u32 nr_pages, u32 align)
 {
 	u32 mb = best_megablock(map, want);
@@ -688,7 +749,7 @@ static u64 aligned_at_once(const struct span_map *map, u32 want, u32 nr_pages, u
 	return aligned + nr_pages <= run_stop(map, first) ? aligned : 0;
 }
 
-/* Keeps of every bit of a megablock whether the bit nr places further is set too; beyond the end nothing is. */
+/* Keeps the bits for which the one nr places further is set too; beyond the end none is. */
 static void and_shifted(u64 *bits, u32 nr)
 {
 	u32 words = nr / 64, shift = nr % 64, i;
@@ -701,7 +762,7 @@ static void and_shifted(u64 *bits, u32 nr)
 	}
 }
 
-/* The first aligned page in a mixed megablock with nr_pages free from there on within it; 512 if there is none. */
+/* The first aligned page with nr_pages free from there on within the megablock, else 512. */
 static u32 aligned_inside(const u64 *bits, u32 nr_pages, u32 align)
 {
 	u64 starts[MB_WORDS];
@@ -744,12 +805,15 @@ static u64 aligned_in(const struct span_map *map, u32 mb, u32 nr_pages, u32 alig
  * @map: the map
  * @search: what is wanted, and how far the search is
  *
- * Tries what takes O(1): the start of the best run, and a run of nr_pages + align_pages - 1. Failing that, looks
- * into the next %SPAN_MAP_STEP_MEGABLOCKS megablocks for a span that starts there. The map may change between two
- * steps. A span that is free and aligned from before the first step until the last is always found; one that comes
- * up during the search may be missed.
+ * Tries what takes O(1): the start of the best run, and a run of nr_pages + align_pages - 1.
+ * Failing that, looks into the next %SPAN_MAP_STEP_MEGABLOCKS megablocks for a span that starts
+ * there.
  *
- * Return: the index of the first page; -EAGAIN if there is more to search; -ENOMEM if nothing fits; -EINVAL
+ * The map may change between two steps, so a caller may drop its lock there. If it does not change,
+ * the answer is exact. If it does, a refusal means that no aligned span was free all the time from
+ * the first step to the last; one that came up behind the search may have been missed.
+ *
+ * Return: the index of the first page; -EAGAIN if there is more to search; -ENOMEM; -EINVAL
  */
 s64 span_map_alloc_step(struct span_map *map, struct span_map_search *search)
 {
@@ -788,10 +852,10 @@ s64 span_map_alloc_step(struct span_map *map, struct span_map_search *search)
  * span_map_alloc() - allocate a span
  * @map: the map
  * @nr_pages: 1 to %SPAN_MAP_MAX_SPAN
- * @align_pages: a power of two, 1 to %SPAN_MAP_MAX_ALIGN; the first page's index is a multiple of it
+ * @align_pages: a power of two, 1 to %SPAN_MAP_MAX_ALIGN, of which the first page is a multiple
  *
- * With an alignment of 1 bounded. Else exact too, but where only a search over the pool can tell, it takes O(pool):
- * see span_map_alloc_step().
+ * Bounded with an alignment of 1. Exact with any, but where only a search can tell it takes as many
+ * steps of span_map_alloc_step() as the pool needs.
  *
  * Return: the index of the first page; -ENOMEM if and only if no run fits; -EINVAL
  */
@@ -826,7 +890,8 @@ static bool pages_free(const struct span_map *map, u64 first, u64 nr_pages)
  * @first: index of the first page
  * @nr_pages: how many, up to the whole pool
  *
- * Return: 0; -EBUSY if any of them is in use, -EINVAL if any of them is outside the pool: nothing has changed then
+ * Return: 0; -EBUSY if any of them is in use, -EINVAL if any is outside the pool: then nothing has
+ * changed
  */
 int span_map_alloc_at(struct span_map *map, u64 first, u64 nr_pages)
 {
@@ -851,15 +916,20 @@ static bool pages_in_use(const struct span_map *map, u64 first, u64 nr_pages)
 {
 	u64 last = first + nr_pages - 1;
 	u32 a = first >> MB_SHIFT, b = last >> MB_SHIFT, mb;
-	u32 end = (last & MB_MASK) + 1, free = 0;
+	u32 end = (last & MB_MASK) + 1;
+	u64 differ = 0, in_use, record;
 
 	if (a == b)
 		return pages_in_use_within(map, a, first & MB_MASK, end);
-	for (mb = a + 1; mb < b; mb++)
-		free |= map->megablocks[mb].prefix | map->megablocks[mb].inner | map->megablocks[mb].suffix;
-	if (free)
+	memcpy(&in_use, &ALL_USED, sizeof(in_use));
+	for (mb = a + 1; mb < b; mb++) {
+		memcpy(&record, &map->megablocks[mb], sizeof(record));
+		differ |= record ^ in_use;
+	}
+	if (differ)
 		return false;
-	return pages_in_use_within(map, a, first & MB_MASK, MB_PAGES) && pages_in_use_within(map, b, 0, end);
+	return pages_in_use_within(map, a, first & MB_MASK, MB_PAGES) &&
+	       pages_in_use_within(map, b, 0, end);
 }
 
 /**
@@ -868,7 +938,7 @@ static bool pages_in_use(const struct span_map *map, u64 first, u64 nr_pages)
  * @first: index of the first page
  * @nr_pages: how many, up to the whole pool; they need not be one allocation, nor whole ones
  *
- * Return: 0; -EINVAL if any of them is free already or outside the pool: nothing has changed then
+ * Return: 0; -EINVAL if any of them is free already or outside the pool: then nothing has changed
  */
 int span_map_free(struct span_map *map, u64 first, u64 nr_pages)
 {
@@ -896,8 +966,8 @@ u64 span_map_free_pages(const struct span_map *map)
  * span_map_longest_run() - the length of the longest run
  * @map: the map
  *
- * Bounded up to %SPAN_MAP_MAX_SPAN pages; longer runs, of which a pool of 1 TiB can hold 4095, are compared one by
- * one.
+ * Runs of %SPAN_MAP_MAX_SPAN pages and more are compared one by one: a pool of 1 TiB has at most
+ * 4095.
  *
  * Return: its length in pages, 0 if none is free
  */
@@ -944,16 +1014,17 @@ size_t span_map_metadata_bytes(u64 nr_pages)
 
 	if (!nr_pages_valid(nr_pages))
 		return 0;
-	return nr * (MB_PAGES / 8 + sizeof(struct span_map_megablock) + sizeof(struct span_map_start)) + index_bytes(nr) +
-	       index_bytes(lists_of(nr_pages) + 1) + (lists_of(nr_pages) + 1) * sizeof(u32);
+	return nr * (MB_PAGES / 8 + sizeof(struct span_map_megablock)) + index_bytes(nr) +
+	       index_bytes(lists_of(nr_pages) + 1) + nr * sizeof(struct span_map_start) +
+	       (lists_of(nr_pages) + 1) * sizeof(u32);
 }
 
 /**
  * span_map_init() - start a map with all pages in use
  * @map: the map
  * @nr_pages: size of the pool, 1 to %SPAN_MAP_MAX_PAGES
- * @metadata: span_map_metadata_bytes() bytes of any content, aligned to %SPAN_MAP_METADATA_ALIGN; the map's own
- *            until it is forgotten
+ * @metadata: span_map_metadata_bytes() bytes of any content, aligned to %SPAN_MAP_METADATA_ALIGN;
+ *            the map's own as long as it is used
  *
  * Free what may be given out.
  *
@@ -989,19 +1060,21 @@ int span_map_init(struct span_map *map, u64 nr_pages, void *metadata)
 
 static bool index_consistent(const struct span_map_index *index, u64 members)
 {
-	u64 words, i;
+	u64 words, member, i;
 	u32 level;
 
 	for (level = 0; level < index->top; level++, members = words) {
 		words = index_words(members);
-		for (i = 0; i < words; i++)
-			if (!index->level[level][i] != !(index->level[level + 1][i / 64] >> (i % 64) & 1))
+		for (i = 0; i < words; i++) {
+			member = index->level[level + 1][i / 64] >> (i % 64) & 1;
+			if (member != !!index->level[level][i])
 				return false;
+		}
 	}
 	return true;
 }
 
-/* The walls are the megablocks that are not all free, and there is one on either side of the pool. */
+/* The walls are the megablocks that are not all free; there is one on either side of the pool. */
 static bool walls_consistent(const struct span_map *map)
 {
 	const struct span_map_megablock *m = map->megablocks;

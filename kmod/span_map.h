@@ -27,17 +27,17 @@ typedef int64_t s64;
 #endif
 
 #define SPAN_MAP_MEGABLOCK_PAGES	512u
-#define SPAN_MAP_MAX_PAGES		(1u << 28)	/* of a pool: 1 TiB */
+#define SPAN_MAP_MAX_PAGES		0x10000000u	/* of a pool: 1 TiB */
 #define SPAN_MAP_MAX_SPAN		65536u		/* pages in one allocation */
 #define SPAN_MAP_MAX_ALIGN		512u		/* pages */
-#define SPAN_MAP_STEP_MEGABLOCKS	1024u		/* visited by one span_map_alloc_step() */
-#define SPAN_MAP_METADATA_ALIGN		64u		/* bytes: a megablock's bits are one cache line */
+#define SPAN_MAP_STEP_MEGABLOCKS	1024u		/* one span_map_alloc_step() */
+#define SPAN_MAP_METADATA_ALIGN		64u		/* bytes: a cache line */
 #define SPAN_MAP_INDEX_LEVELS		4
 
 struct span_map_megablock;
 struct span_map_start;
 
-/* A set of small numbers: a bit each, and above every 64 words a word that says which are not zero. */
+/* A set of numbers: a bit each, and above every 64 words a word that says which are not zero. */
 struct span_map_index {
 	u64 *level[SPAN_MAP_INDEX_LEVELS];
 	u32 top;
@@ -57,7 +57,7 @@ struct span_map {
 	struct span_map_index walls;	/* megablocks that are not all free */
 };
 
-/* One aligned allocation under way; a caller sets the first two and zeroes the rest. */
+/* An aligned allocation under way. The caller sets the first two members and zeroes the rest. */
 struct span_map_search {
 	u32 nr_pages;
 	u32 align_pages;

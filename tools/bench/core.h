@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* bench-core: workloads on span allocators, what they measure, and how it is reported. */
+#ifndef PAGESPAN_BENCH_CORE_H
+#define PAGESPAN_BENCH_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "peer.h"
+
+#define POOL_16_GIB (1ULL << 22)
+#define POOL_1_TIB  (1ULL << 28)
+
+/* How the sizes of a workload are drawn. */
+enum sizes { SIZES_ONE, SIZES_TO_512, SIZES_512_TO_16384, SIZES_LOG_UNIFORM };
+
+struct workload {
+	const char *name;
+	const char *text;
+	enum sizes sizes;
+	double occupancy;
+	bool pins;      /* single pages all over the pool that stay */
+	bool subranges; /* half of the frees give back a part of a span */
+};
+
+extern const struct workload workload_a, workload_b70, workload_b90, workload_b97, workload_c,
+	workload_d;
+
+/* Operation times of one run, in nanoseconds. */
+struct times {
+	double p10;
+	double median;
+	double p90;
+	double p999;
+	uint64_t operations;
+};
+
+/* What a churn run found out; times only if they were asked for. */
+struct churn_result {
+	struct times alloc;
+	struct times free;
+	struct times refusal; /* of a span longer than any run */
+	uint64_t requests;
+	uint64_t refused;
+	uint64_t audited; /* refusals that were compared with the free runs */
+	uint64_t false_refusals;
+	double whole_share; /* of the free pages, those in all-free megablocks */
+};
+
+struct churn_options {
+	uint64_t nr_pages;
+	uint64_t warm_up;
+	uint64_t operations;
+	uint64_t audit; /* compare that many refusals with the free runs */
+	bool timed;
+	bool one_page_between; /* measured_one_page() after every operation */
+	uint64_t seed;
+};
+
+void run_churn(const struct peer *peer, const struct workload *workload,
+	       const struct churn_options *options, struct churn_result *result);
+/* Every second page is free, and one hole of three. */
+struct times run_needle(const struct peer *peer, uint64_t nr_pages, uint64_t operations);
+/* Requests of workload b without end, spans freed only upon a refusal: the mean occupancy. */
+double run_sustained(const struct peer *peer, uint64_t nr_pages, uint64_t operations,
+		     uint64_t seed);
+
+/* The calls that callgrind counts. */
+int64_t measured_alloc(const struct peer *peer, void *pool, uint32_t nr_pages);
+void measured_free(const struct peer *peer, void *pool, uint64_t first, uint32_t nr_pages);
+int64_t measured_one_page(const struct peer *peer, void *pool);
+
+/*
+ * Instructions of this very program under callgrind, negative where valgrind is missing: of one
+ * allocation and one free in b90, and of the worst allocation of one page over b97.
+ */
+double callgrind_per_pair(const char *program, const char *subject, uint64_t operations);
+double callgrind_worst_one_page(const char *program, const char *subject, uint64_t operations);
+
+/* One number of a workload and a subject; runs > 1 if it is the median of their medians. */
+struct result {
+	const char *workload;
+	const char *subject;
+	const char *metric;
+	const char *unit;
+	double median;
+	double p10;
+	double p90;
+	double p999;
+	double lowest; /* of the runs' medians */
+	double highest;
+	uint64_t runs;
+};
+
+void report_value(const char *workload, const char *subject, const char *metric, const char *unit,
+		  double value);
+void report_times(const char *workload, const char *subject, const char *metric,
+		  const struct times *runs, uint64_t nr_runs);
+/* NaN if there is no such result. */
+double report_median(const char *workload, const char *subject, const char *metric);
+double report_p999(const char *workload, const char *subject, const char *metric);
+
+enum comparison { AT_MOST, AT_LEAST };
+void report_goal(const char *text, enum comparison comparison, double limit, double value);
+
+/*
+ * Writes results and goals as JSON; `build` says with which flags the subjects were compiled.
+ * `beside` names what another build of this program wrote: its results are added and its goals
+ * printed in a column of their own.
+ */
+void report_write(const char *path, const char *build, const char *beside);
+
+#endif
