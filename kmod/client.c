@@ -199,6 +199,8 @@ static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
 
 	if (zero)
 		return pool_zero(registry->pool, first, nr_pages);
+	if (nr_pages == 1 && owner_id(owner_read(&registry->owners, first)) == client->id)
+		return 0;
 	for (index = first; index < end; index += run) {
 		index += owner_run_of(&registry->owners, index, end - index, client->id);
 		run = owner_run_of_others(&registry->owners, index, end - index, client->id);

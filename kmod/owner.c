@@ -213,6 +213,10 @@ void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
 	u64 end = first + nr_pages;
 	u64 index = first;
 
+	if (nr_pages == 1 && !READ_ONCE(*block_of(table, first))) {
+		store(&table->pages[first], word);
+		return;
+	}
 	while (index < end) {
 		u64 stop = part_end(index, end);
 		u64 *block = block_of(table, index);

@@ -6,21 +6,13 @@
 # finds it. The module is loaded at the end as it was at the start.
 set -u
 
+directory=$(dirname "$0")
+# shellcheck source=selftests/tap.sh
+. "$directory/tap.sh"
+
 rounds=50
 settled=5
 noise_kb=1024
-tests=0
-failures=0
-
-result() {
-	tests=$((tests + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $tests $2"
-	else
-		failures=$((failures + 1))
-		echo "not ok $tests $2"
-	fi
-}
 
 load() {
 	if [ -n "${PAGESPAN_KO:-}" ]; then
@@ -59,7 +51,7 @@ refused_phys() {
 # The quota test is a program, which takes what it may own as its argument.
 quota_is_kept() {
 	load size_mb=16 client_max_mb=1 || return 1
-	"$(dirname "$0")/quota" 256
+	"$directory/quota" 256
 	status=$?
 	unload && [ "$status" -eq 0 ]
 }
@@ -96,10 +88,7 @@ reload_keeps_memory() {
 	[ "$last" -ge $((least - noise_kb)) ]
 }
 
-if [ "$(id -u)" -ne 0 ] || [ ! -d /sys/module/pagespan ]; then
-	echo "1..0 # SKIP needs root and the pagespan module loaded"
-	exit 4
-fi
+needs /sys/module/pagespan/parameters
 parameters=/sys/module/pagespan/parameters
 original="size_mb=$(cat $parameters/size_mb)"
 phys=$(cat $parameters/phys)

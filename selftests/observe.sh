@@ -9,23 +9,9 @@ sys=/sys/class/misc/pagespan
 debug=/sys/kernel/debug/pagespan
 tracing=/sys/kernel/debug/tracing
 directory=$(dirname "$0")
-tests=0
-failures=0
-
-result() {
-	tests=$((tests + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $tests $2"
-	else
-		failures=$((failures + 1))
-		echo "not ok $tests $2"
-	fi
-}
-
-if [ "$(id -u)" -ne 0 ] || [ ! -e "$sys/pool_pages" ]; then
-	echo "1..0 # SKIP needs root and the pagespan module loaded"
-	exit 4
-fi
+# shellcheck source=selftests/tap.sh
+. "$directory/tap.sh"
+needs "$sys/pool_pages"
 
 # of FILE: the number in a sysfs file
 of() {

@@ -201,6 +201,31 @@ TEST_F(window, free_of_a_middle_page_splits_a_huge_mapping)
 	EXPECT_TRUE(pages_hold(self->base + (span + 201) * PAGE, MEGABLOCK - 201, 0x29));
 }
 
+TEST_F(window, huge_mapping_made_by_reading_can_be_written)
+{
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_ZERO, NULL);
+	char *pages = self->base + span * PAGE;
+
+	ASSERT_LE(0, span);
+	EXPECT_TRUE(pages_hold(pages, MEGABLOCK, 0));
+	memset(pages, 0x38, MEGABLOCK * PAGE);
+	EXPECT_TRUE(pages_hold(pages, MEGABLOCK, 0x38));
+}
+
+TEST_F(window, protection_of_a_part_of_a_huge_mapping_is_obeyed)
+{
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				    self->base);
+	char *pages = self->base + span * PAGE;
+
+	ASSERT_LE(0, span);
+	memset(pages, 0x39, MEGABLOCK * PAGE);
+	ASSERT_EQ(0, mprotect(pages + 9 * PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(SIGSEGV, touch(pages + 9 * PAGE, 1));
+	EXPECT_TRUE(pages_hold(pages, MEGABLOCK, 0x39));
+	EXPECT_EQ(0, touch(pages + 10 * PAGE, 1));
+}
+
 TEST_F(window, megablock_not_owned_whole_is_never_mapped_whole)
 {
 	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);

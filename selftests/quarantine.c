@@ -40,6 +40,7 @@ FIXTURE_TEARDOWN(pinned)
 {
 	close(self->pipe[0]);
 	close(self->pipe[1]);
+	munmap(self->page, 4 * PAGE);
 	close(self->fd);
 	close(self->other);
 	self->fd = client_open();
@@ -105,6 +106,31 @@ TEST_F(pinned, quarantine_outlives_the_client)
 	ASSERT_EQ(2 * PAGE, read(self->pipe[0], data, sizeof(data)));
 	EXPECT_TRUE(pages_hold(data, 2, 0x6b));
 	EXPECT_TRUE(EVENTUALLY(client_info(self->other).free_pages == self->nr_pages));
+}
+
+/* Pages of a 2 MiB mapping are pinned one by one: neighbours do not share a count. */
+TEST_F(pinned, pin_of_one_page_of_a_megablock_keeps_only_that_page)
+{
+	char *base = client_window(self->fd);
+	struct iovec one = { .iov_len = PAGE };
+	static char data[3 * PAGE];
+	long span;
+
+	ASSERT_NE(MAP_FAILED, base);
+	span = client_alloc_ex(self->fd, 512, 512, PAGESPAN_ALLOC_POPULATE, base);
+	ASSERT_LE(0, span);
+	memset(base + span * PAGE, 0x6c, 512 * PAGE);
+	one.iov_base = base + (span + 100) * PAGE;
+	ASSERT_EQ(PAGE, vmsplice(self->pipe[1], &one, 1, 0));
+	ASSERT_EQ(0, client_free(self->fd, span, 512));
+	EXPECT_EQ(1, client_info(self->fd).quarantined_pages);
+	EXPECT_EQ(-EBUSY, client_alloc_at(self->other, span + 100, 1));
+	EXPECT_EQ(0, client_alloc_at(self->other, span + 99, 1));
+	EXPECT_EQ(0, client_alloc_at(self->other, span + 101, 1));
+	ASSERT_EQ(3 * PAGE, read(self->pipe[0], data, sizeof(data)));
+	EXPECT_TRUE(pages_hold(data + 2 * PAGE, 1, 0x6c));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	munmap(base, self->nr_pages * PAGE);
 }
 
 static int module_references(void)
