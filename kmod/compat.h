@@ -30,4 +30,18 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #define compat_is_pmd(size)	((size) == PE_SIZE_PMD)
 #endif
 
+/*
+ * The locked table of 4 KiB entries below pmd, NULL if there is none, or since
+ * 6.5, where what is needed for it is not exported; ends with pte_unmap_unlock().
+ */
+static inline pte_t *compat_pte_map_lock(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+					 spinlock_t **lock)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd))
+		return pte_offset_map_lock(mm, pmd, address, lock);
+#endif
+	return NULL;
+}
+
 #endif

@@ -108,6 +108,24 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+/* The entry for an address in the table of 2 MiB entries, NULL if there is no such table. */
+static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
+{
+	pgd_t *pgd = pgd_offset(mm, address);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd) || pgd_bad(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, address);
+	if (p4d_none(*p4d) || p4d_bad(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, address);
+	if (pud_none(*pud) || pud_bad(*pud))
+		return NULL;
+	return pmd_offset(pud, address);
+}
+
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 /*
  * Whether a 2 MiB entry can be made at an address, and for which page. The
@@ -140,24 +158,6 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 	if (ret == VM_FAULT_NOPAGE)
 		stats_count(STATS_FAULT, fault, client->id, first, HPAGE_PMD_NR);
 	return ret;
-}
-
-/* The entry for an address in the table of 2 MiB entries, NULL if there is no such table. */
-static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
-{
-	pgd_t *pgd = pgd_offset(mm, address);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(*pgd) || pgd_bad(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, address);
-	if (p4d_none(*p4d) || p4d_bad(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, address);
-	if (pud_none(*pud) || pud_bad(*pud))
-		return NULL;
-	return pmd_offset(pud, address);
 }
 
 /*
@@ -196,16 +196,22 @@ static bool populate_huge(struct client *client, struct vm_area_struct *vma, uns
 }
 #endif
 
-struct populate_devmap {
+/**
+ * struct devmap_range - where populate_devmap_entry() is
+ * @vma: the mapping
+ * @pfn: page frame that belongs to the start of @vma
+ */
+struct devmap_range {
 	struct vm_area_struct *vma;
-	unsigned long pfn;	/* of the page at vma->vm_start */
+	unsigned long pfn;
 };
 
+/* Maps one page, unless a racing fault has. */
 static int populate_devmap_entry(pte_t *entry, unsigned long address, void *data)
 {
-	const struct populate_devmap *populate = data;
-	struct vm_area_struct *vma = populate->vma;
-	unsigned long pfn = populate->pfn + ((address - vma->vm_start) >> PAGE_SHIFT);
+	const struct devmap_range *range = data;
+	struct vm_area_struct *vma = range->vma;
+	unsigned long pfn = range->pfn + ((address - vma->vm_start) >> PAGE_SHIFT);
 
 	if (pte_none(*entry))
 		set_pte_at(vma->vm_mm, address, entry,
@@ -213,16 +219,26 @@ static int populate_devmap_entry(pte_t *entry, unsigned long address, void *data
 	return 0;
 }
 
+/* For pages below one entry of the table of 2 MiB entries. */
 static int populate_devmap(struct client *client, struct vm_area_struct *vma,
 			   unsigned long address, u64 nr_pages)
 {
-	struct populate_devmap populate = {
+	struct devmap_range range = {
 		.vma = vma,
 		.pfn = client->registry->pool->base_pfn + vma->vm_pgoff,
 	};
+	unsigned long end = address + (nr_pages << PAGE_SHIFT);
+	spinlock_t *lock;
+	pte_t *table, *entry;
 
-	return apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT,
-				   populate_devmap_entry, &populate);
+	table = compat_pte_map_lock(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
+	if (!table)
+		return apply_to_page_range(vma->vm_mm, address, end - address,
+					   populate_devmap_entry, &range);
+	for (entry = table; address < end; address += PAGE_SIZE)
+		populate_devmap_entry(entry++, address, &range);
+	pte_unmap_unlock(table, lock);
+	return 0;
 }
 
 /* An entry that a racing fault has made is as good as ours. */
@@ -256,19 +272,18 @@ static int populate_by_reference(struct client *client, struct vm_area_struct *v
 /* Maps what of the range one VMA covers; how many pages that is, 0 to give up. */
 static u64 populate_vma(struct client *client, unsigned long address, u64 first, u64 nr_pages)
 {
-	struct vm_area_struct *vma = find_vma(current->mm, address);
-	u64 end, part;
+	struct vm_area_struct *vma = vma_lookup(current->mm, address);
+	u64 part;
 	int ret;
 
-	if (!vma || address < vma->vm_start || vma->vm_ops != &mapping_vm_ops ||
-	    vma->vm_private_data != client || !(vma->vm_flags & VM_WRITE) ||
+	if (!vma || vma->vm_ops != &mapping_vm_ops || vma->vm_private_data != client ||
+	    !(vma->vm_flags & VM_WRITE) ||
 	    vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT) != first)
 		return 0;
 	nr_pages = min_t(u64, nr_pages, (vma->vm_end - address) >> PAGE_SHIFT);
 	if (populate_huge(client, vma, address, nr_pages))
 		return PMD_SIZE >> PAGE_SHIFT;
-	end = round_down(first, SPAN_MAP_MEGABLOCK_PAGES) + SPAN_MAP_MEGABLOCK_PAGES;
-	part = min(nr_pages, end - first);
+	part = min_t(u64, nr_pages, (PMD_SIZE - (address & ~PMD_MASK)) >> PAGE_SHIFT);
 	if (client->registry->pool->source->zone_device)
 		ret = populate_devmap(client, vma, address, part);
 	else

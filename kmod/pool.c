@@ -5,6 +5,11 @@
  * Every page keeps order 0 and a reference count of its own, with a baseline of
  * 1 that is the pool's. A higher count means that somebody maps or pins the
  * page.
+ *
+ * What is freed is mostly asked for again at once and in the same size, so the
+ * last few short spans freed are parked, outside the span map. An allocation of
+ * the same size takes the last of them; for any other call they are given to the
+ * map first, so that its answers stay exact.
  */
 #include <linux/highmem.h>
 #include <linux/page_ref.h>
@@ -64,12 +69,44 @@ give_back:
 	return ret;
 }
 
+/* Gives the parked spans to the map. */
+static void unpark(struct pool *pool)
+{
+	lockdep_assert_held(&pool->lock);
+	while (pool->nr_parked) {
+		const struct pool_span *span = &pool->parked[--pool->nr_parked];
+
+		WARN_ON_ONCE(span_map_free(&pool->map, span->first, span->nr_pages));
+	}
+}
+
+/* Takes the span parked last if it is what is wanted, else -ENOENT. */
+static s64 take_parked(struct pool *pool, u32 nr_pages, u32 align_pages)
+{
+	const struct pool_span *span = &pool->parked[pool->nr_parked - 1];
+
+	if (!pool->nr_parked || span->nr_pages != nr_pages || !IS_ALIGNED(span->first, align_pages))
+		return -ENOENT;
+	pool->nr_parked--;
+	return span->first;
+}
+
+static void park(struct pool *pool, u64 first, u32 nr_pages)
+{
+	if (pool->nr_parked == POOL_PARKED)
+		unpark(pool);
+	pool->parked[pool->nr_parked++] = (struct pool_span){ first, nr_pages };
+}
+
 /**
  * pool_exit() - return the pages to where they are from
  * @pool: a pool all of whose pages are free
  */
 void pool_exit(struct pool *pool)
 {
+	spin_lock(&pool->lock);
+	unpark(pool);
+	spin_unlock(&pool->lock);
 	WARN_ON(span_map_free_pages(&pool->map) != pool->nr_pages);
 	pool->source->give_back(pool);
 	vfree(pool->metadata);
@@ -92,7 +129,11 @@ s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages)
 
 	for (;;) {
 		spin_lock(&pool->lock);
-		first = span_map_alloc_step(&pool->map, &search);
+		first = take_parked(pool, nr_pages, align_pages);
+		if (first < 0) {
+			unpark(pool);
+			first = span_map_alloc_step(&pool->map, &search);
+		}
 		spin_unlock(&pool->lock);
 		if (first != -EAGAIN)
 			return first;
@@ -113,6 +154,7 @@ int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages)
 	int ret;
 
 	spin_lock(&pool->lock);
+	unpark(pool);
 	ret = span_map_alloc_at(&pool->map, first, nr_pages);
 	spin_unlock(&pool->lock);
 	return ret;
@@ -122,12 +164,18 @@ int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages)
  * pool_free() - make pages free
  * @pool: the pool
  * @first: index of the first page
- * @nr_pages: number of pages, none of them free
+ * @nr_pages: number of pages, at least 1, none of them free
  *
  * The lock is held for at most PAGESPAN_MAX_PAGES pages at a time.
  */
 void pool_free(struct pool *pool, u64 first, u64 nr_pages)
 {
+	if (nr_pages <= POOL_PARKED_MAX_PAGES) {
+		spin_lock(&pool->lock);
+		park(pool, first, nr_pages);
+		spin_unlock(&pool->lock);
+		return;
+	}
 	while (nr_pages) {
 		u64 piece = min_t(u64, nr_pages, PAGESPAN_MAX_PAGES);
 		int ret;
@@ -150,6 +198,7 @@ void pool_free(struct pool *pool, u64 first, u64 nr_pages)
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
 {
 	spin_lock(&pool->lock);
+	unpark(pool);
 	*free_pages = span_map_free_pages(&pool->map);
 	*longest_run = span_map_longest_run(&pool->map);
 	spin_unlock(&pool->lock);

@@ -35,10 +35,27 @@ extern const struct pool_source pool_source_contig;
 extern const struct pool_source pool_source_phys;
 bool pool_source_phys_is_wanted(void);
 
+/* Freed spans kept aside for the next allocation, and the longest that is, in pages. */
+#define POOL_PARKED		16
+#define POOL_PARKED_MAX_PAGES	SPAN_MAP_MEGABLOCK_PAGES
+
+/**
+ * struct pool_span - a span that is free but parked
+ * @first: index of its first page
+ * @nr_pages: its length
+ */
+struct pool_span {
+	u64 first;
+	u32 nr_pages;
+};
+
 /**
  * struct pool - the reserved pages
- * @lock: serialises @map; held for one span map call at a time
- * @map: which pages are free
+ * @lock: serialises @map and @parked; held for one span map call at a time, or
+ *	for freeing what is parked
+ * @map: which pages are free; those of parked spans are in use for it
+ * @parked: the spans freed last, the last of them on top
+ * @nr_parked: how many
  * @metadata: what @map works on
  * @nr_pages: page indices are below this
  * @base_pfn: page frame of index 0
@@ -50,6 +67,8 @@ bool pool_source_phys_is_wanted(void);
 struct pool {
 	spinlock_t lock;	/* see client.c for the order of locks */
 	struct span_map map;
+	struct pool_span parked[POOL_PARKED];
+	u32 nr_parked;
 	void *metadata;
 	u64 nr_pages;
 	unsigned long base_pfn;
