@@ -395,6 +395,26 @@ static void settle_page(struct client *client, u64 index)
 	}
 }
 
+/* Of pages that include pinned ones. */
+static noinline void settle_each(struct client *client, u64 first, u64 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 piece;
+
+	for (; first < end; first += piece) {
+		piece = min_t(u64, end - first, CLIENT_PIECE - first % CLIENT_PIECE);
+		if (pool_pinned(client->registry->pool, first, piece)) {
+			u64 index;
+
+			for (index = first; index < first + piece; index++)
+				settle_page(client, index);
+		} else {
+			settle_free(client, first, piece);
+		}
+		cond_resched();
+	}
+}
+
 /*
  * The second half: no mapping is left, but something may pin a page. References
  * that come and go at this moment are harmless either way: whoever takes one
@@ -402,21 +422,10 @@ static void settle_page(struct client *client, u64 index)
  */
 static void settle(struct client *client, u64 first, u64 nr_pages)
 {
-	u64 end = first + nr_pages;
-	u64 index, piece;
-
-	for (index = first; index < end; index += piece) {
-		piece = min_t(u64, end - index, CLIENT_PIECE - index % CLIENT_PIECE);
-		if (!pool_pinned(client->registry->pool, index, piece)) {
-			settle_free(client, index, piece);
-		} else {
-			u64 i;
-
-			for (i = index; i < index + piece; i++)
-				settle_page(client, i);
-		}
-		cond_resched();
-	}
+	if (nr_pages <= CLIENT_PIECE && !pool_pinned(client->registry->pool, first, nr_pages))
+		settle_free(client, first, nr_pages);
+	else
+		settle_each(client, first, nr_pages);
 	atomic64_sub(nr_pages, &client->nr_owned);
 	stats_count(STATS_FREE, free, client->id, first, nr_pages);
 }

@@ -228,7 +228,7 @@ static int populate_devmap(struct client *client, struct vm_area_struct *vma,
 		.pfn = client->registry->pool->base_pfn + vma->vm_pgoff,
 	};
 	unsigned long end = address + (nr_pages << PAGE_SHIFT);
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the table */
 	pte_t *table, *entry;
 
 	table = compat_pte_map_lock(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
@@ -311,9 +311,10 @@ void mapping_populate(struct client *client, unsigned long window, u64 first, u6
 
 	if (mmap_read_lock_killable(mm))
 		return;
-	for (; first < end; first += part) {
+	for (;;) {
 		part = populate_vma(client, window + (first << PAGE_SHIFT), first, end - first);
-		if (!part)
+		first += part;
+		if (!part || first == end)
 			break;
 		cond_resched();
 	}

@@ -17,18 +17,13 @@
  * owned and acting on it a reader excludes the writer that ends the ownership,
  * by client->lock.
  */
-#include <linux/bits.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
 #include <linux/vmalloc.h>
 
 #include "owner.h"
-#include "span_map.h"
 
-#define BLOCK_PAGES	SPAN_MAP_MEGABLOCK_PAGES
-
-/* Set in every block word, so that none is 0. */
-#define BLOCK_WORD	BIT_ULL(63)
+#define BLOCK_PAGES	OWNER_BLOCK_PAGES
 
 /**
  * owner_table_init() - start with every page owned by nobody
@@ -64,38 +59,6 @@ static u64 part_end(u64 first, u64 end)
 	return min(end, round_down(first, BLOCK_PAGES) + BLOCK_PAGES);
 }
 
-static u64 *block_of(const struct owner_table *table, u64 index)
-{
-	return &table->blocks[index / BLOCK_PAGES];
-}
-
-/* Who sees a page OWNED sees it cleared, so loads acquire and stores release. */
-static u64 load(const u64 *word)
-{
-	/* Pairs with store(). */
-	return smp_load_acquire(word);
-}
-
-static void store(u64 *word, u64 value)
-{
-	/* Pairs with load(). */
-	smp_store_release(word, value);
-}
-
-/**
- * owner_read() - the word of a page
- * @table: the table
- * @index: page index
- *
- * Return: the word.
- */
-u64 owner_read(const struct owner_table *table, u64 index)
-{
-	u64 block = load(block_of(table, index));
-
-	return block ? block & ~BLOCK_WORD : load(&table->pages[index]);
-}
-
 /*
  * How many pages from first on have a word that, without the bits of ignore, is
  * word (or is not, if same is false).
@@ -108,15 +71,15 @@ static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 wor
 
 	while (index < end) {
 		u64 stop = part_end(index, end);
-		u64 block = load(block_of(table, index));
+		u64 block = owner_load(owner_block(table, index));
 
 		if (block) {
-			if (((block & ~BLOCK_WORD & ~ignore) == word) != same)
+			if (((block & ~OWNER_BLOCK_WORD & ~ignore) == word) != same)
 				break;
 			index = stop;
 		} else {
 			while (index < stop &&
-			       ((load(&table->pages[index]) & ~ignore) == word) == same)
+			       ((owner_load(&table->pages[index]) & ~ignore) == word) == same)
 				index++;
 			if (index < stop)
 				break;
@@ -186,43 +149,37 @@ u64 owner_run_of_others(const struct owner_table *table, u64 first, u64 nr_pages
 static void split(struct owner_table *table, u64 index)
 {
 	u64 first = round_down(index, BLOCK_PAGES);
-	u64 *block = block_of(table, index);
+	u64 *block = owner_block(table, index);
 	u64 i;
 
 	spin_lock(&table->split_lock);
 	if (*block) {
 		for (i = 0; i < BLOCK_PAGES; i++)
-			WRITE_ONCE(table->pages[first + i], *block & ~BLOCK_WORD);
-		store(block, 0);
+			WRITE_ONCE(table->pages[first + i], *block & ~OWNER_BLOCK_WORD);
+		owner_store(block, 0);
 	}
 	spin_unlock(&table->split_lock);
 }
 
 /**
- * owner_write() - set the word of pages
+ * owner_write_range() - owner_write(), for any number of pages
  * @table: the table
  * @first: index of the first page
  * @nr_pages: how many
  * @word: the word
- *
- * Only the thread that reserved the pages, or took them out of OWNED, writes.
  */
-void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
+void owner_write_range(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
 {
 	bool owned = owner_state(word) == OWNER_OWNED;
 	u64 end = first + nr_pages;
 	u64 index = first;
 
-	if (nr_pages == 1 && !READ_ONCE(*block_of(table, first))) {
-		store(&table->pages[first], word);
-		return;
-	}
 	while (index < end) {
 		u64 stop = part_end(index, end);
-		u64 *block = block_of(table, index);
+		u64 *block = owner_block(table, index);
 
 		if (stop - index == BLOCK_PAGES && (owned || READ_ONCE(*block))) {
-			store(block, word | BLOCK_WORD);
+			owner_store(block, word | OWNER_BLOCK_WORD);
 			index = stop;
 		} else {
 			if (READ_ONCE(*block))

@@ -3,8 +3,11 @@
 #ifndef PAGESPAN_OWNER_H
 #define PAGESPAN_OWNER_H
 
+#include <linux/bits.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+
+#include "span_map.h"
 
 /**
  * enum owner_state - what a client may do with a page
@@ -33,12 +36,11 @@ struct owner_table {
 int owner_table_init(struct owner_table *table, u64 nr_pages);
 void owner_table_exit(struct owner_table *table);
 
-u64 owner_read(const struct owner_table *table, u64 index);
 u64 owner_run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word);
 u64 owner_run_not(const struct owner_table *table, u64 first, u64 nr_pages, u64 word);
 u64 owner_run_of(const struct owner_table *table, u64 first, u64 nr_pages, u64 id);
 u64 owner_run_of_others(const struct owner_table *table, u64 first, u64 nr_pages, u64 id);
-void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word);
+void owner_write_range(struct owner_table *table, u64 first, u64 nr_pages, u64 word);
 
 #define OWNER_STATE_BITS	2
 #define OWNER_STATE_MASK	3ULL
@@ -75,6 +77,59 @@ static inline u64 owner_id(u64 word)
 static inline enum owner_state owner_state(u64 word)
 {
 	return word & OWNER_STATE_MASK;
+}
+
+/* Set in every block word, so that none is 0. */
+#define OWNER_BLOCK_WORD	BIT_ULL(63)
+#define OWNER_BLOCK_PAGES	SPAN_MAP_MEGABLOCK_PAGES
+
+static inline u64 *owner_block(const struct owner_table *table, u64 index)
+{
+	return &table->blocks[index / OWNER_BLOCK_PAGES];
+}
+
+/* Who sees a page OWNED sees it cleared, so loads acquire and stores release. */
+static inline u64 owner_load(const u64 *word)
+{
+	/* Pairs with owner_store(). */
+	return smp_load_acquire(word);
+}
+
+static inline void owner_store(u64 *word, u64 value)
+{
+	/* Pairs with owner_load(). */
+	smp_store_release(word, value);
+}
+
+/**
+ * owner_read() - the word of a page
+ * @table: the table
+ * @index: page index
+ *
+ * Return: the word.
+ */
+static inline u64 owner_read(const struct owner_table *table, u64 index)
+{
+	u64 block = owner_load(owner_block(table, index));
+
+	return block ? block & ~OWNER_BLOCK_WORD : owner_load(&table->pages[index]);
+}
+
+/**
+ * owner_write() - set the word of pages
+ * @table: the table
+ * @first: index of the first page
+ * @nr_pages: how many
+ * @word: the word
+ *
+ * Only the thread that reserved the pages, or took them out of OWNED, writes.
+ */
+static inline void owner_write(struct owner_table *table, u64 first, u64 nr_pages, u64 word)
+{
+	if (nr_pages == 1 && !READ_ONCE(*owner_block(table, first)))
+		owner_store(&table->pages[first], word);
+	else
+		owner_write_range(table, first, nr_pages, word);
 }
 
 #endif

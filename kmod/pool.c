@@ -112,33 +112,39 @@ void pool_exit(struct pool *pool)
 	vfree(pool->metadata);
 }
 
-/**
- * pool_alloc() - take a run of free pages
- * @pool: the pool
- * @nr_pages: 1 to PAGESPAN_MAX_PAGES
- * @align_pages: a power of two up to PAGESPAN_MAX_ALIGN
- *
- * The lock is dropped between the steps of an aligned search.
- *
- * Return: index of the first page, or -ENOMEM if no run is long enough.
- */
-s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages)
+/* The lock is dropped between the steps of an aligned search. */
+static s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
 {
 	struct span_map_search search = { .nr_pages = nr_pages, .align_pages = align_pages };
 	s64 first;
 
 	for (;;) {
 		spin_lock(&pool->lock);
-		first = take_parked(pool, nr_pages, align_pages);
-		if (first < 0) {
-			unpark(pool);
-			first = span_map_alloc_step(&pool->map, &search);
-		}
+		unpark(pool);
+		first = span_map_alloc_step(&pool->map, &search);
 		spin_unlock(&pool->lock);
 		if (first != -EAGAIN)
 			return first;
 		cond_resched();
 	}
+}
+
+/**
+ * pool_alloc() - take a run of free pages
+ * @pool: the pool
+ * @nr_pages: 1 to PAGESPAN_MAX_PAGES
+ * @align_pages: a power of two up to PAGESPAN_MAX_ALIGN
+ *
+ * Return: index of the first page, or -ENOMEM if no run is long enough.
+ */
+s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages)
+{
+	s64 first;
+
+	spin_lock(&pool->lock);
+	first = take_parked(pool, nr_pages, align_pages);
+	spin_unlock(&pool->lock);
+	return first >= 0 ? first : search(pool, nr_pages, align_pages);
 }
 
 /**
