@@ -108,6 +108,12 @@ BENCH_CORE_OBJECTS := $(BENCH_CORE_HARNESS:%.c=$(BENCH_CORE)/%.o) \
 BENCH_CORE_KERNEL_OBJECTS := $(BENCH_CORE_HARNESS:%.c=$(BENCH_CORE)/%.o) \
 	$(BENCH_CORE_SUBJECTS:%.c=$(BENCH_CORE)/kernel/%.o)
 
+.PHONY: bench-core-setup
+bench-core-setup:
+	@tools/setup test
+
+$(BENCH_CORE_OBJECTS) $(BENCH_CORE_KERNEL_OBJECTS): | bench-core-setup
+
 $(BENCH_CORE)/kernel/%.o: %.c $(BENCH_CORE_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(SPAN_MAP_CFLAGS) -mgeneral-regs-only -mno-red-zone -c $< -o $@
