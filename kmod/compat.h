@@ -31,17 +31,27 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #endif
 
 /*
- * The locked table of 4 KiB entries below pmd, NULL if there is none, or since
- * 6.5, where what is needed for it is not exported; ends with pte_unmap_unlock().
+ * apply_to_page_range() of pages below one entry of the table of 2 MiB entries,
+ * without its way down from the top. False, and nothing done, if there is no
+ * table of 4 KiB entries, or since 6.5, where what locks one is not exported.
  */
-static inline pte_t *compat_pte_map_lock(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
-					 spinlock_t **lock)
+static inline bool compat_apply_to_ptes(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+					unsigned long end, pte_fn_t fn, void *data)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd))
-		return pte_offset_map_lock(mm, pmd, address, lock);
+	spinlock_t *lock;	/* of the table */
+	pte_t *table, *entry;
+
+	if (!pmd || !pmd_present(*pmd) || pmd_bad(*pmd))
+		return false;
+	table = pte_offset_map_lock(mm, pmd, address, &lock);
+	for (entry = table; address < end; address += PAGE_SIZE)
+		fn(entry++, address, data);
+	pte_unmap_unlock(table, lock);
+	return true;
+#else
+	return false;
 #endif
-	return NULL;
 }
 
 #endif

@@ -228,17 +228,12 @@ static int populate_devmap(struct client *client, struct vm_area_struct *vma,
 		.pfn = client->registry->pool->base_pfn + vma->vm_pgoff,
 	};
 	unsigned long end = address + (nr_pages << PAGE_SHIFT);
-	spinlock_t *lock;	/* of the table */
-	pte_t *table, *entry;
+	struct mm_struct *mm = vma->vm_mm;
 
-	table = compat_pte_map_lock(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
-	if (!table)
-		return apply_to_page_range(vma->vm_mm, address, end - address,
-					   populate_devmap_entry, &range);
-	for (entry = table; address < end; address += PAGE_SIZE)
-		populate_devmap_entry(entry++, address, &range);
-	pte_unmap_unlock(table, lock);
-	return 0;
+	if (compat_apply_to_ptes(mm, find_pmd(mm, address), address, end, populate_devmap_entry,
+				 &range))
+		return 0;
+	return apply_to_page_range(mm, address, end - address, populate_devmap_entry, &range);
 }
 
 /* An entry that a racing fault has made is as good as ours. */
