@@ -73,20 +73,24 @@ static void quarantine_add(struct registry *registry, u64 index)
 		    index, 1);
 }
 
-/* Takes one page that nobody pins any more out of the quarantine. */
+/*
+ * Takes one page that nobody pins any more out of the quarantine. Its bit goes
+ * first: once the page is in the pool it may be allocated, freed and quarantined
+ * anew. Without its reference the module still waits for this work to end.
+ */
 static void quarantine_remove(struct registry *registry, u64 index)
 {
 	u64 id = owner_id(owner_read(&registry->owners, index));
-
-	owner_write(&registry->owners, index, 1, owner_word(id, OWNER_FREE));
-	pool_free(registry->pool, index, 1);
-	uncharge_quarantined(registry, id);
 
 	spin_lock(&registry->quarantine_lock);
 	__clear_bit(index, registry->quarantine);
 	if (!--registry->nr_quarantined)
 		module_put(THIS_MODULE);
 	spin_unlock(&registry->quarantine_lock);
+
+	owner_write(&registry->owners, index, 1, owner_word(id, OWNER_FREE));
+	pool_free(registry->pool, index, 1);
+	uncharge_quarantined(registry, id);
 }
 
 static void quarantine_retry(struct work_struct *work)

@@ -83,9 +83,12 @@ static void unpark(struct pool *pool)
 /* Takes the span parked last if it is what is wanted, else -ENOENT. */
 static s64 take_parked(struct pool *pool, u32 nr_pages, u32 align_pages)
 {
-	const struct pool_span *span = &pool->parked[pool->nr_parked - 1];
+	const struct pool_span *span;
 
-	if (!pool->nr_parked || span->nr_pages != nr_pages || !IS_ALIGNED(span->first, align_pages))
+	if (!pool->nr_parked)
+		return -ENOENT;
+	span = &pool->parked[pool->nr_parked - 1];
+	if (span->nr_pages != nr_pages || !IS_ALIGNED(span->first, align_pages))
 		return -ENOENT;
 	pool->nr_parked--;
 	return span->first;

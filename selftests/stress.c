@@ -234,6 +234,10 @@ TEST(frees_that_race_with_faults_and_unmapping_never_show_another_client)
 	pthread_join(reader, NULL);
 	pthread_join(remapper, NULL);
 	EXPECT_EQ(0, race.seen);
+	EXPECT_EQ(0, client_free_one(first, index));
+	EXPECT_TRUE(EVENTUALLY(client_info(first).free_pages == client_info(first).nr_pages));
+	EXPECT_EQ(0, client_info(first).quarantined_pages);
+	EXPECT_EQ(0, client_info(second).quarantined_pages);
 	TH_LOG("%lu rounds", rounds);
 	EXPECT_LT(10, rounds);
 }
