@@ -60,6 +60,13 @@ static long ioctl_alloc_one(struct client *client, unsigned long arg)
 	return first;
 }
 
+static void unreserve_spans(struct client *client, const struct pagespan_alloc *alloc,
+			    const u64 *firsts, u32 nr)
+{
+	while (nr--)
+		client_unreserve(client, firsts[nr], alloc->nr_pages);
+}
+
 /*
  * Reserves up to alloc->count spans. Returns how many, or an error if not one
  * could be had or a fatal signal arrived.
@@ -75,8 +82,7 @@ static int reserve_spans(struct client *client, const struct pagespan_alloc *all
 		if ((first == -ENOMEM || first == -EDQUOT) && nr)
 			break;
 		if (first < 0) {
-			while (nr--)
-				client_unreserve(client, firsts[nr], alloc->nr_pages);
+			unreserve_spans(client, alloc, firsts, nr);
 			return first;
 		}
 		firsts[nr] = first;
@@ -111,8 +117,7 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 
 	/* Published only once the caller knows of them, so none can get lost. */
 	if (copy_to_user(u64_to_user_ptr(alloc->spans), firsts, nr * sizeof(*firsts))) {
-		for (i = 0; i < nr; i++)
-			client_unreserve(client, firsts[i], alloc->nr_pages);
+		unreserve_spans(client, alloc, firsts, nr);
 		nr = -EFAULT;
 		goto free_firsts;
 	}
@@ -198,6 +203,14 @@ static long ioctl_free(struct client *client, void *arg, void __user *user)
 	return nr ? nr : ret;
 }
 
+/* Hands a structure back, as much of it as the caller knows; its size leads it. */
+static int store_argument(void __user *user, const void *arg, size_t known_size)
+{
+	size_t size = min_t(size_t, *(const u32 *)arg, known_size);
+
+	return copy_to_user(user, arg, size) ? -EFAULT : 0;
+}
+
 static long ioctl_info(struct client *client, void *arg, void __user *user)
 {
 	struct pagespan_info *info = arg;
@@ -219,7 +232,7 @@ static long ioctl_info(struct client *client, void *arg, void __user *user)
 		.source = pool->source->id,
 	};
 	pool_figures(pool, &info->free_pages, &info->longest_run);
-	return copy_to_user(user, info, min_t(size_t, size, sizeof(*info))) ? -EFAULT : 0;
+	return store_argument(user, info, sizeof(*info));
 }
 
 static long ioctl_query(struct client *client, void *arg, void __user *user)
@@ -230,7 +243,7 @@ static long ioctl_query(struct client *client, void *arg, void __user *user)
 	    !pool_contains(client->registry->pool, query->first, query->nr_pages))
 		return -EINVAL;
 	query->state = client_query(client, query->first, &query->nr_pages);
-	return copy_to_user(user, query, min_t(size_t, query->size, sizeof(*query))) ? -EFAULT : 0;
+	return store_argument(user, query, sizeof(*query));
 }
 
 static long ioctl_phys(struct client *client, void *arg, void __user *user)
@@ -244,8 +257,7 @@ static long ioctl_phys(struct client *client, void *arg, void __user *user)
 	    !pool_contains(pool, request->index, 1) || !client_owns(client, request->index, 1))
 		return -EINVAL;
 	request->address = page_to_phys(pool_page(pool, request->index));
-	return copy_to_user(user, request, min_t(size_t, request->size, sizeof(*request))) ? -EFAULT
-											   : 0;
+	return store_argument(user, request, sizeof(*request));
 }
 
 static long ioctl_export(struct client *client, void *arg, void __user *user)

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "in_child.h"
+
 #define PAGE 4096UL
 
 static inline int client_open(void)
@@ -180,21 +182,6 @@ static inline bool pages_hold(const char *pages, unsigned long nr_pages, char by
 			return false;
 	return true;
 }
-
-/* Exit status of a child that runs the statements, or 128 plus the signal that ended it. */
-#define IN_CHILD(...)							\
-	({								\
-		int status_;						\
-		pid_t pid_ = fork();					\
-									\
-		if (!pid_) {						\
-			__VA_ARGS__;					\
-			_exit(0);					\
-		}							\
-		waitpid(pid_, &status_, 0);				\
-		WIFSIGNALED(status_) ? 128 + WTERMSIG(status_)		\
-				     : WEXITSTATUS(status_);		\
-	})
 
 /* Waits up to two seconds for a condition that another context makes true. */
 #define EVENTUALLY(condition)						\

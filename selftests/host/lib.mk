@@ -11,12 +11,12 @@ LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized)
 
-$(BUILD)/host/lib_%: selftests/host/lib_%.c $(BUILD)/lib/libpagespan.a lib/include/pagespan.h \
+$(BUILD)/host/lib_%: selftests/host/lib_%.c selftests/in_child.h $(BUILD)/lib/libpagespan.a lib/include/pagespan.h \
 		lib/include/pagespan/arena.h
 	@mkdir -p $(@D)
 	$(CC) $(LIB_TEST_CFLAGS) $< $(BUILD)/lib/libpagespan.a -lpthread -o $@
 
-$(BUILD)/host/lib_%_sanitized: selftests/host/lib_%.c $(LIB_SOURCES) $(wildcard lib/*.h) \
+$(BUILD)/host/lib_%_sanitized: selftests/host/lib_%.c selftests/in_child.h $(LIB_SOURCES) $(wildcard lib/*.h) \
 		lib/include/pagespan.h lib/include/pagespan/arena.h kmod/span_map.h
 	@mkdir -p $(@D)
 	$(CC) $(LIB_TEST_CFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all \

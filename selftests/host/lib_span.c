@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
+#include "../in_child.h"
 #include "kselftest_harness.h"
 
 #define PAGE PS_PAGE_SIZE
@@ -30,20 +30,6 @@ static struct ps_stats stats(void)
 		abort();
 	return now;
 }
-
-/* Status of a child that runs the statements, or 128 plus the signal that ended it. */
-#define IN_CHILD(...)                                                                              \
-	({                                                                                         \
-		int status_;                                                                       \
-		pid_t pid_ = fork();                                                               \
-                                                                                                   \
-		if (!pid_) {                                                                       \
-			__VA_ARGS__;                                                               \
-			_exit(0);                                                                  \
-		}                                                                                  \
-		waitpid(pid_, &status_, 0);                                                        \
-		WIFSIGNALED(status_) ? 128 + WTERMSIG(status_) : WEXITSTATUS(status_);             \
-	})
 
 TEST(backend_is_the_one_asked_for)
 {
