@@ -279,7 +279,7 @@ a_panic_is_a_failure() {
 	run -- sh -c 'echo c >/proc/sysrq-trigger'
 	expect_status 125
 	expect_err 'panicked'
-	expect_err 'sysrq triggered crash'
+	expect_err 'Kernel panic - not syncing: sysrq triggered crash'
 }
 
 a_tainted_kernel_is_a_failure() {
