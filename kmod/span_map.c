@@ -44,12 +44,23 @@
  * huge pages stay whole. Only the longest run that starts in a megablock is a candidate: it is a
  * near-best fit, and exact.
  *
+ * In bulk. What makes a small allocation or free dear is not the bits but the records and lists
+ * after them. So single pages are taken all from one run, or all from the megablock whose runs are
+ * the shortest, and ranges that lie in one megablock are freed together: the bits change one by
+ * one, and then the record is recomputed from them and the megablock changes lists, once. A prefix
+ * that belongs to a run from the left is no part of such a draining: it may be the end of a long
+ * run, and those are left alone.
+ *
  * Bounds, in cache lines touched at most beside the struct itself; n is the length of the span, and
  * nothing else matters:
  *   allocation refused             5    three words up the index and two down
  *   allocation, free,            128    both ends' bits; the records of 2 + n / 512 megablocks, 8
  *   allocation at an      + n / 4000    to a line; four megablocks at most that change lists, each
  *   address                             with 7 words of walls to the end of its run
+ *   single pages, n at           128    one megablock's bits and record, or those of a run of n; as
+ *   once                  + n / 4000    many as one megablock has, so that n need not be bounded
+ *   free of r ranges     128 each at    fewer where several lie in one megablock: for each of those
+ *                    most + n / 4000    128 altogether
  *   step of an aligned         1,500    1,024 megablocks' bits, records and ends of runs; it takes
  *   search                + n / 4000    1 + pool / 2 GiB steps at most
  *   longest run                    6    and one for every run of 65536 pages and more
@@ -530,8 +541,9 @@ static void settle(struct span_map *map, u32 mb)
 }
 
 /*
- * After pages of one run, or what is one run now, have changed in the megablocks a to b: the runs
- * that start in a, in b, before a and after b. In between none starts, before or after.
+ * After pages of one run, or what is one run now, have changed in the megablocks a to b, or any in
+ * a alone: the runs that start in a, in b, before a and after b. In between none starts, before or
+ * after.
  */
 static inline void settle_around(struct span_map *map, u32 a, u32 b, u32 old_prefix,
 				 u32 old_suffix)
@@ -674,6 +686,71 @@ static void give(struct span_map *map, u64 first, u64 nr_pages)
 		give_within(map, b, 0, end);
 	}
 	settle_around(map, a, b, old_prefix, old_suffix);
+}
+
+/* Recomputes the record of a megablock, a wall so far, whose bits are true and have changed. */
+static void rescan(struct span_map *map, u32 mb)
+{
+	struct span_map_megablock *m = &map->megablocks[mb];
+	u32 old_prefix = m->prefix, old_suffix = m->suffix;
+	const u64 *bits = map->bits[mb];
+
+	m->prefix = run_end(bits, 0);
+	m->suffix = MB_PAGES - run_begin(bits, MB_PAGES);
+	if (all_free(m)) {
+		index_remove(&map->walls, mb);
+		*m = ALL_FREE;
+	} else {
+		find_inner(m, bits);
+	}
+	settle_around(map, mb, mb, old_prefix, old_suffix);
+}
+
+/* Takes single pages of the runs that start in a mixed megablock, one of which does. */
+static u32 drain(struct span_map *map, u32 mb, u64 *pages, u32 nr)
+{
+	const struct span_map_megablock *m = &map->megablocks[mb];
+	u32 begin = m[-1].suffix ? m->prefix : 0, word = begin / 64, taken = 0;
+	u64 *bits = map->bits[mb], first = (u64)mb * MB_PAGES - WALL_PAGES;
+	u64 free, mask = bits_from(begin % 64);
+
+	for (; word < MB_WORDS && taken < nr; word++, mask = ALL) {
+		for (free = bits[word] & mask; free && taken < nr; free &= free - 1)
+			pages[taken++] = first + word * 64 + lowest_bit(free);
+		bits[word] = free | (bits[word] & ~mask);
+	}
+	map->free_pages -= taken;
+	rescan(map, mb);
+	return taken;
+}
+
+static u32 megablock_of_last(const struct span_map_range *range)
+{
+	return (range->first + WALL_PAGES + range->nr_pages - 1) >> MB_SHIFT;
+}
+
+/*
+ * Gives back those of the ranges that end in the same megablock as the first, which starts there
+ * too; how many they are.
+ */
+static u32 give_in_megablock(struct span_map *map, const struct span_map_range *ranges, u32 nr)
+{
+	u32 mb = megablock_of_last(ranges), i;
+	u64 *bits = map->bits[mb];
+
+	if (all_used(&map->megablocks[mb]))
+		memset(bits, 0, sizeof(map->bits[mb]));
+	for (i = 0; i < nr && megablock_of_last(&ranges[i]) == mb; i++) {
+		u32 first = ranges[i].first & MB_MASK;
+
+		if (ranges[i].nr_pages == 1)
+			bits[first / 64] |= 1ULL << (first % 64);
+		else
+			bits_flip(bits, first, first + ranges[i].nr_pages);
+		map->free_pages += ranges[i].nr_pages;
+	}
+	rescan(map, mb);
+	return i;
 }
 
 /* Where a run of at least nr_pages starts in a megablock that has one. */
@@ -904,6 +981,35 @@ int span_map_alloc_at(struct span_map *map, u64 first, u64 nr_pages)
 	return 0;
 }
 
+/**
+ * span_map_alloc_pages() - allocate single pages, several at once
+ * @map: the map
+ * @pages: where to put their indices, in no order that means anything
+ * @nr: how many are wanted, at least 1
+ *
+ * Takes them from one run or from one megablock, so there may be more to be had by another call.
+ *
+ * Return: how many were allocated, at most @nr; 0 if and only if no page is free
+ */
+u32 span_map_alloc_pages(struct span_map *map, u64 *pages, u32 nr)
+{
+	u32 mb = best_megablock(map, 1), longest = map->starts[mb].longest, i;
+	u64 first;
+
+	if (!mb)
+		return 0;
+	if (longest < nr && !all_free(&map->megablocks[mb]))
+		return drain(map, mb, pages, nr);
+	if (nr > longest)
+		nr = longest;
+	if (nr > SPAN_MAP_MAX_SPAN)
+		nr = SPAN_MAP_MAX_SPAN;
+	first = alloc(map, nr);
+	for (i = 0; i < nr; i++)
+		pages[i] = first + i;
+	return nr;
+}
+
 static inline bool pages_in_use_within(const struct span_map *map, u32 mb, u32 first, u32 end)
 {
 	const struct span_map_megablock *m = &map->megablocks[mb];
@@ -948,6 +1054,50 @@ int span_map_free(struct span_map *map, u64 first, u64 nr_pages)
 	if (!pages_in_use(map, first, nr_pages))
 		return -EINVAL;
 	give(map, first, nr_pages);
+	return 0;
+}
+
+static inline bool page_in_use(const struct span_map *map, u64 page)
+{
+	const struct span_map_megablock *m = &map->megablocks[page >> MB_SHIFT];
+	u64 word = map->bits[page >> MB_SHIFT][(page & MB_MASK) / 64];
+
+	return all_used(m) || !((u32)all_free(m) | (word >> (page % 64) & 1));
+}
+
+/**
+ * span_map_free_ranges() - free several ranges of pages that are in use
+ * @map: the map
+ * @ranges: each as span_map_free() takes it, in ascending order; none overlaps another
+ * @nr: how many
+ *
+ * Return: 0; -EINVAL if any page is free already or outside the pool, or the order is wrong: then
+ * nothing has changed
+ */
+int span_map_free_ranges(struct span_map *map, const struct span_map_range *ranges, u32 nr)
+{
+	u64 end = 0, first, nr_pages;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		first = ranges[i].first;
+		nr_pages = ranges[i].nr_pages;
+		if (first < end || out_of_range(map, first, nr_pages))
+			return -EINVAL;
+		end = first + nr_pages;
+		first += WALL_PAGES;
+		if (nr_pages == 1 ? !page_in_use(map, first) : !pages_in_use(map, first, nr_pages))
+			return -EINVAL;
+	}
+	for (i = 0; i < nr;) {
+		first = ranges[i].first + WALL_PAGES;
+		if (i + 1 < nr && first >> MB_SHIFT == megablock_of_last(&ranges[i + 1])) {
+			i += give_in_megablock(map, &ranges[i], nr - i);
+		} else {
+			give(map, first, ranges[i].nr_pages);
+			i++;
+		}
+	}
 	return 0;
 }
 

@@ -64,13 +64,21 @@ struct span_map_search {
 	u32 next;
 };
 
+/* Pages first..first + nr_pages - 1. */
+struct span_map_range {
+	u64 first;
+	u64 nr_pages;
+};
+
 size_t span_map_metadata_bytes(u64 nr_pages);
 int span_map_init(struct span_map *map, u64 nr_pages, void *metadata);
 
 s64 span_map_alloc(struct span_map *map, u32 nr_pages, u32 align_pages);
 s64 span_map_alloc_step(struct span_map *map, struct span_map_search *search);
 int span_map_alloc_at(struct span_map *map, u64 first, u64 nr_pages);
+u32 span_map_alloc_pages(struct span_map *map, u64 *pages, u32 nr);
 int span_map_free(struct span_map *map, u64 first, u64 nr_pages);
+int span_map_free_ranges(struct span_map *map, const struct span_map_range *ranges, u32 nr);
 
 u64 span_map_free_pages(const struct span_map *map);
 u64 span_map_longest_run(const struct span_map *map);

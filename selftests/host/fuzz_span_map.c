@@ -12,13 +12,24 @@ static u64 number(const u8 *bytes)
 	return bytes[0] | bytes[1] << 8;
 }
 
+static bool free_ranges(struct world *world, u64 first, u64 length, u32 limit)
+{
+	struct span_map_range ranges[64];
+	u32 nr = model_ranges_in_use(world, first, length, ranges, 1 + limit % 64);
+
+	/* Sometimes the last comes first. */
+	if (nr && limit / 64 == 3)
+		ranges[0].first = ranges[nr - 1].first;
+	return !nr || world_free_ranges(world, ranges, nr);
+}
+
 static bool operate(struct world *world, const u8 *bytes)
 {
 	u64 nr_pages = number(bytes + 3), first = number(bytes + 1) % (world->nr_pages + 1);
 	u64 megablock = first / 512 * 512;
 	u32 align = 1u << (bytes[5] & 15);
 
-	switch (bytes[0] % 8) {
+	switch (bytes[0] % 10) {
 	case 0:
 		return world_alloc(world, nr_pages, 1);
 	case 1:
@@ -33,8 +44,12 @@ static bool operate(struct world *world, const u8 *bytes)
 		return world_free(world, megablock, nr_pages % 1025);
 	case 6:
 		return world_free(world, first, 1 + nr_pages % 70);
-	default:
+	case 7:
 		return world_alloc(world, 1 + nr_pages % 70, 1);
+	case 8:
+		return world_alloc_pages(world, 1 + nr_pages % 600);
+	default:
+		return free_ranges(world, first, 1 + nr_pages % 70, bytes[5]);
 	}
 }
 

@@ -201,7 +201,16 @@ static void back_to_current(struct search *search)
 	state_unpack(&search->state);
 }
 
-enum operation { ALLOC, ALLOC_AT, FREE };
+enum operation { ALLOC, ALLOC_AT, ALLOC_PAGES, FREE, FREE_ENDS };
+
+/* The range without what lies in its middle third, if it has one. */
+static bool free_ends(struct world *world, u64 first, u64 nr_pages)
+{
+	u64 third = nr_pages / 3;
+	struct span_map_range ends[] = {{first, third}, {first + nr_pages - third, third}};
+
+	return !third || world_free_ranges(world, ends, 2);
+}
 
 static bool try_one(struct search *search, enum operation operation, u64 first, u64 nr_pages,
 		    u32 align)
@@ -215,6 +224,10 @@ static bool try_one(struct search *search, enum operation operation, u64 first, 
 		agreed = world_alloc(world, nr_pages, align);
 	else if (operation == ALLOC_AT)
 		agreed = world_alloc_at(world, first, nr_pages);
+	else if (operation == ALLOC_PAGES)
+		agreed = world_alloc_pages(world, nr_pages);
+	else if (operation == FREE_ENDS)
+		agreed = free_ends(world, first, nr_pages);
 	else
 		agreed = world_free(world, first, nr_pages);
 	if (!agreed)
@@ -248,6 +261,8 @@ static bool try_all(struct search *search, const struct shape *shape)
 			u32 first = shape->cut[i], nr_pages = shape->cut[k] - first;
 
 			if (!try_one(search, FREE, first, nr_pages, 0) ||
+			    !try_one(search, FREE_ENDS, first, nr_pages, 0) ||
+			    !try_one(search, ALLOC_PAGES, 0, nr_pages, 0) ||
 			    !try_one(search, ALLOC_AT, first, nr_pages, 0))
 				return false;
 			for (a = 0; a < 3; a++)

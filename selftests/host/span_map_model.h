@@ -195,6 +195,76 @@ static inline bool world_free(struct world *world, u64 first, u64 nr_pages)
 	return world_counts_agree(world);
 }
 
+#define MODEL_BULK 600 /* pages or ranges at once */
+
+static inline bool world_alloc_pages(struct world *world, u32 nr)
+{
+	static u64 pages[MODEL_BULK];
+	u32 got, i;
+
+	if (nr > MODEL_BULK)
+		nr = MODEL_BULK;
+	got = span_map_alloc_pages(&world->map, pages, nr);
+	AGREE(got <= nr && !got == !world->nr_free, "%u pages: %u", nr, got);
+	for (i = 0; i < got; i++) {
+		AGREE(pages[i] < world->nr_pages, "page %u of %u: %" PRIu64, i, got, pages[i]);
+		AGREE(world->is_free[pages[i]], "page %" PRIu64 " in use", pages[i]);
+		world->is_free[pages[i]] = 0;
+		world->nr_free--;
+	}
+	return world_counts_agree(world);
+}
+
+static inline bool model_ranges_valid(const struct world *world,
+				      const struct span_map_range *ranges, u32 nr)
+{
+	u64 end = 0;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		if (ranges[i].first < end ||
+		    !model_in_range(world, ranges[i].first, ranges[i].nr_pages) ||
+		    !model_all(world, ranges[i].first, ranges[i].nr_pages, 0))
+			return false;
+		end = ranges[i].first + ranges[i].nr_pages;
+	}
+	return true;
+}
+
+static inline bool world_free_ranges(struct world *world, const struct span_map_range *ranges,
+				     u32 nr)
+{
+	int want = model_ranges_valid(world, ranges, nr) ? 0 : -EINVAL;
+	int got = span_map_free_ranges(&world->map, ranges, nr);
+	u32 i;
+
+	AGREE(got == want, "%u ranges from %" PRIu64 ": %d, expected %d", nr, ranges[0].first, got,
+	      want);
+	for (i = 0; i < nr && !want; i++) {
+		memset(world->is_free + ranges[i].first, 1, ranges[i].nr_pages);
+		world->nr_free += ranges[i].nr_pages;
+	}
+	return world_counts_agree(world);
+}
+
+/* The stretches in use from a page on, each cut to a length, as ranges; how many they are. */
+static inline u32 model_ranges_in_use(const struct world *world, u64 page, u64 length,
+				      struct span_map_range *ranges, u32 limit)
+{
+	u64 first;
+	u32 nr = 0;
+
+	while (nr < limit && page < world->nr_pages) {
+		for (first = page++; page < world->nr_pages && page - first < length; page++)
+			if (world->is_free[page] != world->is_free[first])
+				break;
+		if (!world->is_free[first])
+			ranges[nr++] = (struct span_map_range){first, page - first};
+		page += page % 3;
+	}
+	return nr;
+}
+
 /* Every page, every run and every invariant. */
 static inline bool world_check(const struct world *world)
 {

@@ -54,8 +54,8 @@ the megablock after is not told|s/^		settle(map, b + 1);/		;/
 what is left of a prefix is lost|/if (first < m->prefix)/,/else if/s/add_inner(m, end, rest);/;/
 what is left of a suffix is lost|0,/add_inner(m, at, first - at);/s/add_inner(m, at, first - at);/;/
 stale bits are taken for true when pages are taken|s/memset(bits, 0xff, sizeof(map->bits\[mb\]));/;/
-stale bits are taken for true when pages are freed|s/memset(bits, 0, sizeof(map->bits\[mb\]));/;/
-an all-free megablock stays a wall|s/^		index_remove(&map->walls, mb);/		;/
+stale bits are taken for true when pages are freed|/^static void give_within/,/^}/s/memset(bits, 0, sizeof(map->bits\[mb\]));/;/
+an all-free megablock stays a wall|/^static void give_within/,/^}/s/^		index_remove(&map->walls, mb);/		;/
 a merged inner run stays short|s/^			m->inner = stop - begin;/			m->inner = end - first;/
 a swallowed inner run stays|s/^	if (!inner_starts_in(m, begin, stop))/	if (1)/
 the count of free pages forgets a free|s/map->free_pages += nr_pages;/;/
@@ -73,6 +73,33 @@ a step of a search has no end|s/!first \&\& steps < SPAN_MAP_STEP_MEGABLOCKS/!fi
 the end of the pool is off by one|s/first > map->nr_pages - nr_pages;/first > map->nr_pages - nr_pages + 1;/
 a page in use is allocated by address|s/return first + nr_pages <= run_stop(map, first);/return first + nr_pages <= run_stop(map, first) + 1;/
 the longest run is the first of its list|s/if (longest < map->nr_lists)/if (1)/
+a bulk free does not look for free pages|s/: !pages_in_use(map, first, nr_pages))/: 0)/
+a bulk free does not look at single pages|s/if (nr_pages == 1 ? !page_in_use(map, first) :/if (nr_pages == 1 ? 0 :/
+a bulk free takes a page of an all-free megablock|/^static inline bool page_in_use/,/^}/s/!((u32)all_free(m) | /!(/
+a bulk free of an all-used megablock looks at stale bits|/^static inline bool page_in_use/,/^}/s/return all_used(m) || /return /
+a bulk free lets ranges overlap|s/if (first < end || out_of_range(map, first, nr_pages))/if (out_of_range(map, first, nr_pages))/
+a bulk free lets ranges leave the pool|s/if (first < end || out_of_range(map, first, nr_pages))/if (first < end)/
+a bulk free takes stale bits for true|/^static u32 give_in_megablock/,/^}/s/memset(bits, 0, sizeof(map->bits\[mb\]));/;/
+a bulk free loses ranges of more than a page|s/^			bits_flip(bits, first, first + ranges\[i\].nr_pages);/			;/
+a bulk free loses single pages|s/bits\[first \/ 64\] |= 1ULL << (first % 64);/;/
+a bulk free counts no page|s/map->free_pages += ranges\[i\].nr_pages;/;/
+a bulk free ends a megablock too late|s/i < nr \&\& megablock_of_last(&ranges\[i\]) == mb; i++/i < nr; i++/
+a bulk free takes a range across megablocks for one inside|s/if (i + 1 < nr \&\& first >> MB_SHIFT == megablock_of_last(&ranges\[i + 1\])) {/if (i + 1 < nr) {/
+a rescan does not see that all is free|/^static void rescan/,/^}/s/if (all_free(m)) {/if (0) {/
+a rescan leaves an all-free megablock a wall|/^static void rescan/,/^}/s/index_remove(&map->walls, mb);/;/
+a rescan keeps the prefix|/^static void rescan/,/^}/s/m->prefix = run_end(bits, 0);/;/
+a rescan keeps the suffix|/^static void rescan/,/^}/s/m->suffix = MB_PAGES - run_begin(bits, MB_PAGES);/;/
+a rescan keeps the inner run|/^static void rescan/,/^}/s/find_inner(m, bits);/;/
+a rescan does not tell the neighbours|/^static void rescan/,/^}/s/settle_around(map, mb, mb, old_prefix, old_suffix);/;/
+single pages are taken from a run to the left|s/u32 begin = m\[-1\].suffix ? m->prefix : 0,/u32 begin = 0,/
+single pages are left out behind the prefix|s/^	for (; word < MB_WORDS \&\& taken < nr; word++, mask = ALL) {/	for (; word < MB_WORDS \&\& taken < nr; word++) {/
+single pages are not taken out of the bits|s/bits\[word\] = free | (bits\[word\] & ~mask);/;/
+pages below the first are taken with single pages|s/bits\[word\] = free | (bits\[word\] & ~mask);/bits[word] = free;/
+more single pages are taken than wanted|s/free = bits\[word\] & mask; free \&\& taken < nr; free/free = bits[word] \& mask; free; free/
+the count of free pages forgets single pages|s/map->free_pages -= taken;/;/
+single pages of an all-free megablock are drained|s/if (longest < nr \&\& !all_free(&map->megablocks\[mb\]))/if (longest < nr)/
+a run of which single pages are wanted is drained|s/if (longest < nr \&\& !all_free(&map->megablocks\[mb\]))/if (!all_free(\&map->megablocks[mb]))/
+more single pages are taken than a run has|s/^	if (nr > longest)/	if (0)/
 metadata is a list short|s/(lists_of(nr_pages) + 1) \* sizeof(u32)/lists_of(nr_pages) * sizeof(u32)/
 misaligned metadata is taken|s/(uintptr_t)metadata % SPAN_MAP_METADATA_ALIGN/0/
 END

@@ -191,6 +191,145 @@ static bool an_allocation_of_a_page_in_use_changes_nothing(void)
 	return true;
 }
 
+/* span_map_free_ranges() of two ranges for changes_nothing(): each is first * 1000 + nr_pages. */
+static int free_two(struct span_map *map, u64 first, u64 second)
+{
+	struct span_map_range ranges[] = {{first / 1000, first % 1000},
+					  {second / 1000, second % 1000}};
+
+	return span_map_free_ranges(map, ranges, 2);
+}
+
+static bool ranges_of_which_one_cannot_be_freed_change_nothing(void)
+{
+	struct pool pool;
+
+	pool_new(&pool, 4096);
+	KEEP(span_map_free(&pool.map, 700, 1) == 0);
+	KEEP(span_map_free(&pool.map, 1536, 512) == 0);
+	KEEP(changes_nothing(&pool, free_two, 600010, 700001, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600101, 800001, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 1700003, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 4090007, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 4096001, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 650000, -EINVAL));
+	KEEP(free_two(&pool.map, 600010, 4090006) == 0);
+	free(pool.metadata);
+	return span_map_check(&pool.map) == 0;
+}
+
+static bool ranges_that_overlap_or_descend_change_nothing(void)
+{
+	struct pool pool;
+
+	pool_new(&pool, 4096);
+	KEEP(changes_nothing(&pool, free_two, 600010, 609001, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 600010, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 600010, 590010, -EINVAL));
+	KEEP(changes_nothing(&pool, free_two, 3000010, 4, -EINVAL));
+	KEEP(free_two(&pool.map, 600010, 610001) == 0);
+	KEEP(span_map_longest_run(&pool.map) == 11);
+	free(pool.metadata);
+	return true;
+}
+
+static bool ranges_freed_together_merge_with_what_borders_them(void)
+{
+	struct span_map_range ranges[] = {{500, 12}, {512, 1}, {514, 1}, {600, 400},
+					  {1000, 600}, {1601, 1}, {1603, 445}};
+	struct span_map *map = map_of(2048);
+
+	KEEP(span_map_free(map, 490, 10) == 0);
+	KEEP(span_map_free(map, 513, 1) == 0);
+	KEEP(span_map_free_ranges(map, ranges, 7) == 0);
+	KEEP(span_map_check(map) == 0);
+	KEEP(span_map_free_pages(map) == 10 + 1 + 12 + 2 + 1000 + 446);
+	KEEP(span_map_longest_run(map) == 1000);
+	KEEP(span_map_alloc(map, 25, 1) == 490);
+	KEEP(span_map_free_ranges(map, ranges, 0) == 0);
+	return span_map_check(map) == 0;
+}
+
+/* An all-used megablock whose bits are stale becomes all free by ranges. */
+static bool ranges_may_free_a_whole_megablock(void)
+{
+	struct span_map_range ranges[] = {{512, 1}, {513, 510}, {1023, 1}};
+	struct span_map *map = map_of(4 * 512);
+
+	KEEP(span_map_free(map, 0, 4 * 512) == 0);
+	KEEP(span_map_alloc_at(map, 300, 3 * 512) == 0);
+	KEEP(span_map_free_ranges(map, ranges, 3) == 0);
+	KEEP(span_map_check(map) == 0);
+	return span_map_longest_run(map) == 512;
+}
+
+static bool single_pages_taken_together_are_all_there_are(void)
+{
+	struct span_map *map = map_of(5000);
+	static bool taken[5000];
+	u64 pages[100], page;
+	u32 nr, got = 0;
+
+	memset(taken, 0, sizeof(taken));
+	for (page = 3; page < 5000; page += 1 + page % 7)
+		KEEP(span_map_free(map, page, 1) == 0);
+	for (got = span_map_free_pages(map); got; got -= nr) {
+		nr = span_map_alloc_pages(map, pages, 100);
+		KEEP(nr && nr <= got);
+		for (page = 0; page < nr; page++) {
+			KEEP(!taken[pages[page]]);
+			taken[pages[page]] = true;
+		}
+		KEEP(span_map_check(map) == 0);
+	}
+	return span_map_alloc_pages(map, pages, 100) == 0;
+}
+
+static bool single_pages_come_from_one_run_if_the_shortest_is_long_enough(void)
+{
+	struct span_map *map = map_of(4096);
+	u64 pages[64];
+	u32 i;
+
+	KEEP(span_map_free(map, 1200, 70) == 0);
+	KEEP(span_map_free(map, 2100, 65) == 0);
+	KEEP(span_map_alloc_pages(map, pages, 64) == 64);
+	for (i = 0; i < 64; i++)
+		KEEP(pages[i] == 2100 + i);
+	return true;
+}
+
+/* More than the run has, which begins with an all-free megablock, whose bits are stale. */
+static bool single_pages_are_at_most_one_run_of_whole_megablocks(void)
+{
+	struct span_map *map = map_of(4096);
+	u64 pages[600];
+	u32 i;
+
+	KEEP(span_map_free(map, 512, 532) == 0);
+	KEEP(span_map_alloc_pages(map, pages, 600) == 532);
+	for (i = 0; i < 532; i++)
+		KEEP(pages[i] == 512 + i);
+	return span_map_free_pages(map) == 0 && span_map_check(map) == 0;
+}
+
+/* A run of 600 pages ends in the megablock that has the shortest runs. */
+static bool single_pages_are_not_taken_from_a_run_that_starts_to_the_left(void)
+{
+	struct span_map *map = map_of(4096);
+	u64 pages[64];
+
+	KEEP(span_map_free(map, 500, 600) == 0);
+	KEEP(span_map_free(map, 1200, 1) == 0);
+	KEEP(span_map_free(map, 1210, 2) == 0);
+	KEEP(span_map_alloc_pages(map, pages, 64) == 3);
+	KEEP(pages[0] == 1200 && pages[1] == 1210 && pages[2] == 1211);
+	KEEP(span_map_longest_run(map) == 600);
+	KEEP(span_map_alloc_pages(map, pages, 64) == 64);
+	KEEP(span_map_longest_run(map) == 536);
+	return span_map_check(map) == 0;
+}
+
 static bool free_of_a_middle_page_leaves_its_neighbours_allocated(void)
 {
 	struct span_map *map = map_of(2048);
@@ -609,6 +748,14 @@ static const struct {
 	PROMISE(a_free_that_touches_a_free_page_changes_nothing),
 	PROMISE(a_free_beyond_the_pool_changes_nothing),
 	PROMISE(an_allocation_of_a_page_in_use_changes_nothing),
+	PROMISE(ranges_of_which_one_cannot_be_freed_change_nothing),
+	PROMISE(ranges_that_overlap_or_descend_change_nothing),
+	PROMISE(ranges_freed_together_merge_with_what_borders_them),
+	PROMISE(ranges_may_free_a_whole_megablock),
+	PROMISE(single_pages_taken_together_are_all_there_are),
+	PROMISE(single_pages_come_from_one_run_if_the_shortest_is_long_enough),
+	PROMISE(single_pages_are_at_most_one_run_of_whole_megablocks),
+	PROMISE(single_pages_are_not_taken_from_a_run_that_starts_to_the_left),
 	PROMISE(free_of_a_middle_page_leaves_its_neighbours_allocated),
 	PROMISE(a_run_is_found_wherever_it_lies),
 	PROMISE(runs_merge_across_megablocks_in_any_order),

@@ -64,12 +64,38 @@ static void same_state_around(const struct world *world, u64 page, u64 limit, u6
 	*nr_pages = end - begin;
 }
 
+/* Ranges in use, and now and then one that is not, or that is out of order. */
+static bool free_ranges(struct world *world, struct script *script)
+{
+	static struct span_map_range ranges[MODEL_BULK];
+	u64 *random = &script->random, length = 1 + random_below(random, 1 + random_below(random, 700));
+	u32 nr = model_ranges_in_use(world, some_page(script, world), length, ranges,
+				     1 + random_below(random, 1 + random_below(random, MODEL_BULK)));
+
+	if (!nr)
+		return true;
+	switch (random_below(random, 8)) {
+	case 0:
+		ranges[random_below(random, nr)].first = some_page(script, world);
+		break;
+	case 1:
+		ranges[random_below(random, nr)].nr_pages = random_below(random, length + 2);
+		break;
+	}
+	return world_free_ranges(world, ranges, nr);
+}
+
 static bool free_something(struct world *world, struct script *script)
 {
 	u64 page = some_page(script, world), limit = some_length(script, world->nr_pages), first,
 	    nr_pages, skip;
 
-	switch (random_below(&script->random, 8)) {
+	switch (random_below(&script->random, 12)) {
+	case 8:
+	case 9:
+	case 10:
+	case 11:
+		return free_ranges(world, script);
 	case 0: /* whatever the state, and beyond the end */
 		return world_free(world, page, random_below(&script->random, limit + 2));
 	case 1: /* a whole stretch */
@@ -89,7 +115,12 @@ static bool allocate_something(struct world *world, struct script *script)
 	    nr_pages, skip;
 	u32 align = 1u << random_below(&script->random, 10);
 
-	switch (random_below(&script->random, 16)) {
+	switch (random_below(&script->random, 20)) {
+	case 16:
+	case 17:
+	case 18:
+	case 19:
+		return world_alloc_pages(world, some_length(script, MODEL_BULK));
 	case 0:
 		return world_alloc_at(world, page, random_below(&script->random, limit + 2));
 	case 1:
