@@ -11,7 +11,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
-#include <linux/overflow.h>
 #include <linux/pagespan.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -38,15 +37,25 @@ static bool alloc_flags_valid(u32 flags, u64 window)
 	return PAGE_ALIGNED(window) && window < TASK_SIZE_MAX;
 }
 
-static void populate_and_publish(struct client *client, u32 flags, u64 window, u64 first,
-				 u64 nr_pages)
+/* In batches of which none holds mmap_lock for long. */
+static void populate_and_publish(struct client *client, u32 flags, u64 window, const u64 *firsts,
+				 u32 nr, u32 nr_pages)
 {
-	if (flags & PAGESPAN_ALLOC_POPULATE)
-		mapping_populate(client, window, first, nr_pages);
-	client_publish(client, first, nr_pages);
+	u32 batch, spans, i;
+
+	for (; nr; firsts += batch, nr -= batch) {
+		batch = min_t(u32, nr, PAGESPAN_MAX_PAGES / nr_pages);
+		if (flags & PAGESPAN_ALLOC_POPULATE)
+			mapping_populate(client, window, firsts, batch, nr_pages);
+		for (i = 0; i < batch; i += spans) {
+			spans = spans_side_by_side(firsts + i, batch - i, nr_pages);
+			client_publish(client, firsts[i], (u64)spans * nr_pages);
+		}
+	}
 }
 
-static long ioctl_alloc_one(struct client *client, unsigned long arg)
+/* Out of line, to keep what it saves away from a free of one page. */
+static noinline long ioctl_alloc_one(struct client *client, unsigned long arg)
 {
 	unsigned long window = arg & PAGE_MASK;
 	u32 flags = arg & ~PAGE_MASK;
@@ -54,17 +63,29 @@ static long ioctl_alloc_one(struct client *client, unsigned long arg)
 
 	if (!alloc_flags_valid(flags, window))
 		return -EINVAL;
-	first = client_reserve(client, 1, 1, flags & PAGESPAN_ALLOC_ZERO);
-	if (first >= 0)
-		populate_and_publish(client, flags, window, first, 1);
+	first = client_reserve_page(client, flags & PAGESPAN_ALLOC_ZERO);
+	if (first < 0)
+		return first;
+	if (flags & PAGESPAN_ALLOC_POPULATE)
+		mapping_populate_page(client, window, first);
+	client_publish(client, first, 1);
 	return first;
 }
 
-static void unreserve_spans(struct client *client, const struct pagespan_alloc *alloc,
-			    const u64 *firsts, u32 nr)
+/* Reserves a span, or several where they are single pages; how many, or an error. */
+static int reserve_some(struct client *client, const struct pagespan_alloc *alloc, u64 *firsts,
+			u32 nr)
 {
-	while (nr--)
-		client_unreserve(client, firsts[nr], alloc->nr_pages);
+	bool zero = alloc->flags & PAGESPAN_ALLOC_ZERO;
+	s64 first;
+
+	if (alloc->nr_pages == 1 && alloc->align_pages == 1)
+		return client_reserve_pages(client, firsts, nr, zero);
+	first = client_reserve(client, alloc->nr_pages, alloc->align_pages, zero);
+	if (first < 0)
+		return first;
+	*firsts = first;
+	return 1;
 }
 
 /*
@@ -73,20 +94,19 @@ static void unreserve_spans(struct client *client, const struct pagespan_alloc *
  */
 static int reserve_spans(struct client *client, const struct pagespan_alloc *alloc, u64 *firsts)
 {
-	bool zero = alloc->flags & PAGESPAN_ALLOC_ZERO;
 	u32 nr;
+	int ret;
 
-	for (nr = 0; nr < alloc->count; nr++) {
-		s64 first = client_reserve(client, alloc->nr_pages, alloc->align_pages, zero);
-
-		if ((first == -ENOMEM || first == -EDQUOT) && nr)
+	for (nr = 0; nr < alloc->count; nr += ret) {
+		if (nr)
+			cond_resched();
+		ret = reserve_some(client, alloc, firsts + nr, alloc->count - nr);
+		if ((ret == -ENOMEM || ret == -EDQUOT) && nr)
 			break;
-		if (first < 0) {
-			unreserve_spans(client, alloc, firsts, nr);
-			return first;
+		if (ret < 0) {
+			client_unreserve(client, firsts, nr, alloc->nr_pages);
+			return ret;
 		}
-		firsts[nr] = first;
-		cond_resched();
 	}
 	return nr;
 }
@@ -96,7 +116,7 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 	const struct pagespan_alloc *alloc = arg;
 	u64 few[FEW];
 	u64 *firsts = few;
-	int i, next, nr;
+	int nr;
 
 	if (!alloc_flags_valid(alloc->flags, alloc->window) || alloc->__reserved)
 		return -EINVAL;
@@ -117,19 +137,11 @@ static long ioctl_alloc(struct client *client, void *arg, void __user *user)
 
 	/* Published only once the caller knows of them, so none can get lost. */
 	if (copy_to_user(u64_to_user_ptr(alloc->spans), firsts, nr * sizeof(*firsts))) {
-		unreserve_spans(client, alloc, firsts, nr);
+		client_unreserve(client, firsts, nr, alloc->nr_pages);
 		nr = -EFAULT;
 		goto free_firsts;
 	}
-	/* Spans that lie side by side, as they mostly do, in one go. */
-	for (i = 0; i < nr; i = next) {
-		u64 end = firsts[i] + alloc->nr_pages;
-
-		for (next = i + 1; next < nr && firsts[next] == end; next++)
-			end += alloc->nr_pages;
-		populate_and_publish(client, alloc->flags, alloc->window, firsts[i],
-				     end - firsts[i]);
-	}
+	populate_and_publish(client, alloc->flags, alloc->window, firsts, nr, alloc->nr_pages);
 
 free_firsts:
 	if (firsts != few)
@@ -148,33 +160,16 @@ static long ioctl_alloc_at(struct client *client, void *arg, void __user *user)
 		return -EINVAL;
 	ret = client_reserve_at(client, at->first, at->nr_pages, at->flags & PAGESPAN_ALLOC_ZERO);
 	if (!ret)
-		populate_and_publish(client, at->flags, at->window, at->first, at->nr_pages);
+		populate_and_publish(client, at->flags, at->window, &(u64){ at->first }, 1,
+				     at->nr_pages);
 	return ret;
-}
-
-/*
- * Frees ranges that lie side by side in one go, the first alone if not all of
- * them can be freed. Returns how many, or the error of the first.
- */
-static int free_adjacent(struct client *client, const struct pagespan_range *ranges, u32 nr)
-{
-	u64 nr_pages = ranges[0].nr_pages;
-	u64 sum;
-	u32 i;
-
-	for (i = 1; i < nr && ranges[i].nr_pages && ranges[i].first == ranges[0].first + nr_pages &&
-	     !check_add_overflow(nr_pages, ranges[i].nr_pages, &sum); i++)
-		nr_pages = sum;
-	if (i > 1 && !client_free(client, ranges[0].first, nr_pages))
-		return i;
-	return client_free(client, ranges[0].first, ranges[0].nr_pages) ?: 1;
 }
 
 static long ioctl_free(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_free *request = arg;
-	struct pagespan_range few[FEW];
-	struct pagespan_range *ranges = few;
+	struct span_map_range few[FEW];
+	struct span_map_range *ranges = few;
 	size_t bytes = array_size(request->count, sizeof(*ranges));
 	u32 nr;
 	int ret = 0;
@@ -184,6 +179,9 @@ static long ioctl_free(struct client *client, void *arg, void __user *user)
 	if (!request->count || request->count > PAGESPAN_MAX_COUNT)
 		return -EINVAL;
 
+	static_assert(sizeof(struct pagespan_range) == sizeof(*ranges) &&
+		      offsetof(struct pagespan_range, nr_pages) ==
+		      offsetof(struct span_map_range, nr_pages));
 	/* All at once: after the first range is freed nothing may fail but a range. */
 	if (request->count > FEW) {
 		ranges = memdup_user(u64_to_user_ptr(request->ranges), bytes);
@@ -193,10 +191,11 @@ static long ioctl_free(struct client *client, void *arg, void __user *user)
 		return -EFAULT;
 	}
 	for (nr = 0; nr < request->count; nr += ret) {
-		ret = free_adjacent(client, ranges + nr, request->count - nr);
+		if (nr)
+			cond_resched();
+		ret = client_free_ranges(client, ranges + nr, request->count - nr);
 		if (ret < 0)
 			break;
-		cond_resched();
 	}
 	if (ranges != few)
 		kfree(ranges);
@@ -344,7 +343,7 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long val
 	if (cmd == PAGESPAN_ALLOC_ONE)
 		return ioctl_alloc_one(client, value);
 	if (cmd == PAGESPAN_FREE_ONE)
-		return client_free(client, value, 1);
+		return client_free_page(client, value);
 	return struct_ioctl(client, cmd, value);
 }
 

@@ -2,22 +2,22 @@
 /*
  * Clients: who owns which pages, and the quarantine of pinned ones.
  *
- *	      client_publish        client_free
+ *	      client_publish        a free
  *	 FREE ---------------> OWNED -----------> FREE
  *	  ^                                        | pinned
  *	  |               unpinned                 v
  *	  +---------------------------------- QUARANTINED
  *
  * FREE also covers pages that the span map counts as in use: those which
- * client_reserve() has taken and not published, and those which client_free() is
- * about to zap and give back. Nobody but that thread can get them. Ids are never
-reused, so a page whose word carries the id of the client that gets it holds
+ * client_reserve() has taken and not published, and those which a free is about
+ * to zap and give back. Nobody but that thread can get them. Ids are never
+ * reused, so a page whose word carries the id of the client that gets it holds
  * nothing but that client's own data; every other page is cleared before it is
  * published. Id 0, no client's, marks pages that are new from the system. A
  * reservation that is undone leaves the words as they were.
  *
  * A fault holds client->lock for reading from the check that a page is owned
- * until it is mapped, and client_free() holds it for writing while pages leave,
+ * until it is mapped, and a free holds it for writing while pages leave,
  * so the zap that follows finds every mapping there will ever be.
  *
  * Lock order, here and in the whole module:
@@ -41,6 +41,22 @@ reused, so a page whose word carries the id of the client that gets it holds
 
 /* Pages handled between two looks at the scheduler. */
 #define CLIENT_PIECE		512
+
+/* Pages of the quarantine's bitmap looked through between two looks at the scheduler. */
+#define QUARANTINE_PIECE	(64UL * CLIENT_PIECE)
+
+/* Single pages reserved at once. */
+#define CLIENT_BATCH		64
+
+/*
+ * Ranges zapped and given back at once: with at most so many pages between two
+ * of them, so many ranges once those that lie side by side are one, and so many
+ * pages from the first to the last. Below the first, a zap of what lies between
+ * costs less than a zap of its own.
+ */
+#define GROUP_GAP		8
+#define GROUP_RANGES		64
+#define GROUP_PAGES		(4 * CLIENT_PIECE)
 
 /* First and longest wait before quarantined pages are looked at again. */
 #define RETRY_SHORTEST		1UL
@@ -98,11 +114,16 @@ static void quarantine_retry(struct work_struct *work)
 	struct registry *registry = container_of(work, struct registry, retry.work);
 	u64 nr_pages = registry->pool->nr_pages;
 	unsigned long delay = 0;
-	u64 index;
+	u64 index = 0, end;
 
-	for_each_set_bit(index, registry->quarantine, nr_pages) {
-		if (!pool_pinned(registry->pool, index, 1))
-			quarantine_remove(registry, index);
+	while (index < nr_pages) {
+		end = min_t(u64, round_down(index, QUARANTINE_PIECE) + QUARANTINE_PIECE, nr_pages);
+		index = find_next_bit(registry->quarantine, end, index);
+		if (index < end) {
+			if (!pool_pinned(registry->pool, index, 1))
+				quarantine_remove(registry, index);
+			index++;
+		}
 		cond_resched();
 	}
 
@@ -185,7 +206,7 @@ struct client *client_create(struct registry *registry, struct address_space *wi
 	return client;
 }
 
-static int charge(struct client *client, u32 nr_pages)
+static inline int charge(struct client *client, u32 nr_pages)
 {
 	if (atomic64_add_return(nr_pages, &client->nr_charged) <= client->registry->quota_pages)
 		return 0;
@@ -193,8 +214,20 @@ static int charge(struct client *client, u32 nr_pages)
 	return -EDQUOT;
 }
 
-/* Makes a reserved span safe to show to the client. */
-static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
+/* Charges as many pages as the quota allows, up to nr. Returns how many, or -EDQUOT. */
+static s64 charge_upto(struct client *client, u32 nr)
+{
+	s64 over = atomic64_add_return(nr, &client->nr_charged) - client->registry->quota_pages;
+
+	if (over <= 0)
+		return nr;
+	over = min_t(s64, over, nr);
+	atomic64_sub(over, &client->nr_charged);
+	return over < nr ? nr - over : -EDQUOT;
+}
+
+/* Clears the pages that another client owned last, or all. */
+static int clear_span(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
 	struct registry *registry = client->registry;
 	u64 end = first + nr_pages;
@@ -203,8 +236,6 @@ static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
 
 	if (zero)
 		return pool_zero(registry->pool, first, nr_pages);
-	if (nr_pages == 1 && owner_id(owner_read(&registry->owners, first)) == client->id)
-		return 0;
 	for (index = first; index < end; index += run) {
 		index += owner_run_of(&registry->owners, index, end - index, client->id);
 		run = owner_run_of_others(&registry->owners, index, end - index, client->id);
@@ -213,6 +244,37 @@ static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
 			return ret;
 	}
 	return 0;
+}
+
+/* Makes a reserved span safe to show to the client. */
+static inline int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
+{
+	if (nr_pages == 1 && !zero &&
+	    owner_id(owner_read(&client->registry->owners, first)) == client->id)
+		return 0;
+	return clear_span(client, first, nr_pages, zero);
+}
+
+/* Compiled twice: for one page, the hot path, and for any number. */
+static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
+{
+	s64 first;
+	int ret;
+
+	ret = charge(client, nr_pages);
+	if (ret)
+		return ret;
+	first = pool_alloc(client->registry->pool, nr_pages, align_pages);
+	if (first < 0) {
+		atomic64_sub(nr_pages, &client->nr_charged);
+		return first;
+	}
+	ret = clear_for(client, first, nr_pages, zero);
+	if (ret) {
+		client_unreserve(client, &(u64){ first }, 1, nr_pages);
+		return ret;
+	}
+	return first;
 }
 
 /**
@@ -231,23 +293,55 @@ static int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
  */
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
 {
-	s64 first;
+	return reserve(client, nr_pages, align_pages, zero);
+}
+
+/**
+ * client_reserve_page() - client_reserve() of one page
+ * @client: the client
+ * @zero: clear it, though the client may have owned it last
+ *
+ * Return: as client_reserve().
+ */
+s64 client_reserve_page(struct client *client, bool zero)
+{
+	return reserve(client, 1, 1, zero);
+}
+
+/**
+ * client_reserve_pages() - client_reserve() of single pages, several at once
+ * @client: the client
+ * @pages: where to put their indices
+ * @nr: how many are wanted, at least 1
+ * @zero: clear every page
+ *
+ * There may be more to be had by another call. Each page is a span to publish or
+ * to undo.
+ *
+ * Context: process context; no lock held.
+ * Return: how many were taken, at least 1 and at most @nr, or as client_reserve().
+ */
+int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero)
+{
+	s64 charged = charge_upto(client, min_t(u32, nr, CLIENT_BATCH));
+	u32 taken, i;
 	int ret;
 
-	ret = charge(client, nr_pages);
-	if (ret)
-		return ret;
-	first = pool_alloc(client->registry->pool, nr_pages, align_pages);
-	if (first < 0) {
-		atomic64_sub(nr_pages, &client->nr_charged);
-		return first;
+	if (charged < 0)
+		return charged;
+	taken = pool_alloc_pages(client->registry->pool, pages, charged);
+	if (taken < charged)
+		atomic64_sub(charged - taken, &client->nr_charged);
+	for (i = 0; i < taken; i++) {
+		ret = clear_for(client, pages[i], 1, zero);
+		if (ret)
+			goto unreserve;
 	}
-	ret = clear_for(client, first, nr_pages, zero);
-	if (ret) {
-		client_unreserve(client, first, nr_pages);
-		return ret;
-	}
-	return first;
+	return taken ?: -ENOMEM;
+
+unreserve:
+	client_unreserve(client, pages, taken, 1);
+	return ret;
 }
 
 /**
@@ -274,20 +368,26 @@ int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero)
 	}
 	ret = clear_for(client, first, nr_pages, zero);
 	if (ret)
-		client_unreserve(client, first, nr_pages);
+		client_unreserve(client, &first, 1, nr_pages);
 	return ret;
 }
 
 /**
  * client_unreserve() - undo client_reserve()
  * @client: the client
- * @first: what client_reserve() returned
- * @nr_pages: the same as there
+ * @firsts: the first page of each span
+ * @nr: number of spans
+ * @nr_pages: of each span
  */
-void client_unreserve(struct client *client, u64 first, u32 nr_pages)
+void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	pool_free(client->registry->pool, first, nr_pages);
-	atomic64_sub(nr_pages, &client->nr_charged);
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		pool_free(client->registry->pool, firsts[i], nr_pages);
+		cond_resched();
+	}
+	atomic64_sub((u64)nr * nr_pages, &client->nr_charged);
 }
 
 /**
@@ -364,19 +464,13 @@ u32 client_query(const struct client *client, u64 first, u64 *nr_pages)
 	return state;
 }
 
-/* The first half of a free: after it no fault can map these pages. */
-static int leave(struct client *client, u64 first, u64 nr_pages)
+static inline bool pinned(const struct client *client, u64 first, u64 nr_pages)
 {
-	int ret = -EINVAL;
+	const struct pool *pool = client->registry->pool;
 
-	down_write(&client->lock);
-	if (client_owns(client, first, nr_pages)) {
-		owner_write(&client->registry->owners, first, nr_pages,
-			    owner_word(client->id, OWNER_FREE));
-		ret = 0;
-	}
-	up_write(&client->lock);
-	return ret;
+	if (nr_pages == 1)
+		return page_ref_count(pool_page(pool, first)) != 1;
+	return pool_pinned(pool, first, nr_pages);
 }
 
 static void settle_free(struct client *client, u64 first, u64 nr_pages)
@@ -389,7 +483,7 @@ static void settle_free(struct client *client, u64 first, u64 nr_pages)
 
 static void settle_page(struct client *client, u64 index)
 {
-	if (pool_pinned(client->registry->pool, index, 1)) {
+	if (pinned(client, index, 1)) {
 		owner_write(&client->registry->owners, index, 1,
 			    owner_word(client->id, OWNER_QUARANTINED));
 		atomic64_inc(&client->nr_quarantined);
@@ -407,7 +501,7 @@ static noinline void settle_each(struct client *client, u64 first, u64 nr_pages)
 
 	for (; first < end; first += piece) {
 		piece = min_t(u64, end - first, CLIENT_PIECE - first % CLIENT_PIECE);
-		if (pool_pinned(client->registry->pool, first, piece)) {
+		if (pinned(client, first, piece)) {
 			u64 index;
 
 			for (index = first; index < first + piece; index++)
@@ -424,9 +518,9 @@ static noinline void settle_each(struct client *client, u64 first, u64 nr_pages)
  * that come and go at this moment are harmless either way: whoever takes one
  * without holding one looks again whether the page is still mapped.
  */
-static void settle(struct client *client, u64 first, u64 nr_pages)
+static __always_inline void settle(struct client *client, u64 first, u64 nr_pages)
 {
-	if (nr_pages <= CLIENT_PIECE && !pool_pinned(client->registry->pool, first, nr_pages))
+	if (nr_pages <= CLIENT_PIECE && !pinned(client, first, nr_pages))
 		settle_free(client, first, nr_pages);
 	else
 		settle_each(client, first, nr_pages);
@@ -435,29 +529,154 @@ static void settle(struct client *client, u64 first, u64 nr_pages)
 }
 
 /**
- * client_free() - free pages of a client
+ * client_free_page() - free a page of a client
  * @client: the client
- * @first: any value
- * @nr_pages: any value
+ * @index: any value
  *
- * When it returns no mapping reaches the pages.
+ * When it returns no mapping reaches the page.
  *
  * Context: process context; no lock held.
- * Return: 0, or -EINVAL if the range is empty or the client does not own all
- * of it; then nothing has changed.
+ * Return: 0, or -EINVAL if the client does not own the page; then nothing has
+ * changed.
  */
-int client_free(struct client *client, u64 first, u64 nr_pages)
+int client_free_page(struct client *client, u64 index)
 {
-	int ret;
+	struct registry *registry = client->registry;
+	bool owned;
 
-	if (!pool_contains(client->registry->pool, first, nr_pages))
+	if (index >= registry->pool->nr_pages)
 		return -EINVAL;
-	ret = leave(client, first, nr_pages);
-	if (ret)
-		return ret;
-	unmap_mapping_pages(client->window, first, nr_pages, true);
-	settle(client, first, nr_pages);
+	down_write(&client->lock);
+	owned = client_owns(client, index, 1);
+	if (owned)
+		owner_write(&registry->owners, index, 1, owner_word(client->id, OWNER_FREE));
+	up_write(&client->lock);
+	if (!owned)
+		return -EINVAL;
+	unmap_mapping_pages(client->window, index, 1, true);
+	settle(client, index, 1);
 	return 0;
+}
+
+/*
+ * Whether a range may join a group that ends before page end: near enough, and
+ * with nothing of the client's in between, which would lose its mapping.
+ */
+static bool joins(const struct client *client, u64 end, const struct span_map_range *range)
+{
+	const struct owner_table *owners = &client->registry->owners;
+
+	if (range->first == end)
+		return true;
+	return range->first > end && range->first - end <= GROUP_GAP &&
+	       !owner_any(owners, end, range->first, owner_word(client->id, OWNER_OWNED));
+}
+
+/**
+ * struct group - ranges freed together
+ * @ranges: in ascending order, those that lie side by side made one
+ * @nr: how many there are now
+ * @nr_asked: how many there were
+ * @nr_pages: of all of them
+ */
+struct group {
+	struct span_map_range *ranges;
+	u32 nr;
+	u32 nr_asked;
+	u64 nr_pages;
+};
+
+/*
+ * The first half of a bulk free, after which no fault can map the pages: of the
+ * ranges from the first on, as many as can be freed together.
+ */
+static void leave_together(struct client *client, struct group *group, u32 nr)
+{
+	struct owner_table *owners = &client->registry->owners;
+	const struct span_map_range *range = group->ranges;
+	struct span_map_range *last = NULL;
+	u64 start = range->first, end = start;
+
+	down_write(&client->lock);
+	for (; group->nr_asked < nr; group->nr_asked++, range++) {
+		u64 first = range->first, nr_pages = range->nr_pages;
+
+		if (!pool_contains(client->registry->pool, first, nr_pages))
+			break;
+		if (last && (first + nr_pages - start > GROUP_PAGES || !joins(client, end, range) ||
+			     (first != end && group->nr == GROUP_RANGES)))
+			break;
+		if (!client_owns(client, first, nr_pages))
+			break;
+		owner_write(owners, first, nr_pages, owner_word(client->id, OWNER_FREE));
+		if (last && first == end) {
+			last->nr_pages += nr_pages;
+		} else {
+			last = &group->ranges[group->nr++];
+			*last = *range;
+		}
+		group->nr_pages += nr_pages;
+		end = first + nr_pages;
+	}
+	up_write(&client->lock);
+}
+
+static bool group_pinned(const struct client *client, const struct group *group)
+{
+	const struct span_map_range *range = group->ranges;
+	const struct span_map_range *end = range + group->nr;
+
+	for (; range < end; range++)
+		if (pinned(client, range->first, range->nr_pages))
+			return true;
+	return false;
+}
+
+/* The second half, as settle(). */
+static void settle_together(struct client *client, const struct group *group)
+{
+	const struct span_map_range *range = group->ranges;
+	u32 i;
+
+	if (group->nr == 1 || group_pinned(client, group)) {
+		for (i = 0; i < group->nr; i++, range++)
+			settle(client, range->first, range->nr_pages);
+		return;
+	}
+	pool_free_ranges(client->registry->pool, range, group->nr);
+	atomic64_sub(group->nr_pages, &client->nr_charged);
+	atomic64_sub(group->nr_pages, &client->nr_owned);
+	for (i = 0; i < group->nr; i++, range++)
+		stats_count(STATS_FREE, free, client->id, range->first, range->nr_pages);
+}
+
+/**
+ * client_free_ranges() - free several ranges of pages of a client together
+ * @client: the client
+ * @ranges: any values; those that are freed may have changed afterwards
+ * @nr: how many there are, at least 1
+ *
+ * Frees the first range, and with it those behind it that lie near enough for
+ * one zap. When it returns no mapping reaches their pages. A page between them that the client gets meanwhile may lose its
+ * mapping, but not what it holds.
+ *
+ * Context: process context; no lock held.
+ * Return: how many were freed, at least 1, or -EINVAL if the first is empty or the
+ * client does not own all of it; then nothing has changed.
+ */
+int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr)
+{
+	struct group group = { .ranges = ranges };
+	const struct span_map_range *last;
+
+	leave_together(client, &group, nr);
+	if (!group.nr)
+		return -EINVAL;
+	last = &ranges[group.nr - 1];
+	unmap_mapping_pages(client->window, ranges->first,
+			    last->first + last->nr_pages - ranges->first, true);
+	settle_together(client, &group);
+	return group.nr_asked;
 }
 
 /**

@@ -68,11 +68,14 @@ struct client *client_create(struct registry *registry, struct address_space *wi
 void client_destroy(struct client *client);
 
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero);
+s64 client_reserve_page(struct client *client, bool zero);
 int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero);
-void client_unreserve(struct client *client, u64 first, u32 nr_pages);
+int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero);
+void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
 void client_publish(struct client *client, u64 first, u64 nr_pages);
 u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
-int client_free(struct client *client, u64 first, u64 nr_pages);
+int client_free_page(struct client *client, u64 index);
+int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);
 
 /**
  * client_owns() - whether a client may touch pages
@@ -91,6 +94,23 @@ static inline bool client_owns(const struct client *client, u64 first, u64 nr_pa
 	if (nr_pages == 1)
 		return owner_read(owners, first) == owned;
 	return owner_run(owners, first, nr_pages, owned) == nr_pages;
+}
+
+/**
+ * spans_side_by_side() - how many spans, from the first on, follow each other
+ * @firsts: the first page of each span
+ * @nr: number of spans, at least 1
+ * @nr_pages: of each span
+ *
+ * Return: their number, at least 1.
+ */
+static inline u32 spans_side_by_side(const u64 *firsts, u32 nr, u32 nr_pages)
+{
+	u32 i;
+
+	for (i = 1; i < nr && firsts[i] == firsts[i - 1] + nr_pages; i++)
+		;
+	return i;
 }
 
 #endif

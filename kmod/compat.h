@@ -31,26 +31,31 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #endif
 
 /*
- * apply_to_page_range() of pages below one entry of the table of 2 MiB entries,
- * without its way down from the top. False, and nothing done, if there is no
- * table of 4 KiB entries, or since 6.5, where what locks one is not exported.
+ * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries.
+ * NULL, with no lock held, if there is none, or since 6.5, where what locks one
+ * is not exported.
  */
-static inline bool compat_apply_to_ptes(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
-					unsigned long end, pte_fn_t fn, void *data)
+static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+				       spinlock_t **lock)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	spinlock_t *lock;	/* of the table */
-	pte_t *table, *entry;
+	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd))
+		return pte_offset_map_lock(mm, pmd, address, lock);
+#endif
+	return NULL;
+}
 
-	if (!pmd || !pmd_present(*pmd) || pmd_bad(*pmd))
-		return false;
-	table = pte_offset_map_lock(mm, pmd, address, &lock);
-	for (entry = table; address < end; address += PAGE_SIZE)
-		fn(entry++, address, data);
-	pte_unmap_unlock(table, lock);
-	return true;
+/*
+ * The entry for the page frame after one that is present. Before 6.9 there is no
+ * call for it; with 4 KiB pages every architecture that has pte_mkdevmap() keeps
+ * the physical address in its place.
+ */
+static inline pte_t compat_pte_next(pte_t entry)
+{
+#ifdef pte_next_pfn
+	return pte_next_pfn(entry);
 #else
-	return false;
+	return __pte(pte_val(entry) + PAGE_SIZE);
 #endif
 }
 

@@ -165,8 +165,7 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
  * tables is not exported; where they are missing a fault makes them on its way
  * to being refused, for the pages are not published yet.
  */
-static bool populate_huge(struct client *client, struct vm_area_struct *vma, unsigned long address,
-			  u64 nr_pages)
+static bool populate_huge(struct client *client, struct vm_area_struct *vma, unsigned long address)
 {
 	struct vm_fault vmf = {
 		.vma = vma,
@@ -175,8 +174,7 @@ static bool populate_huge(struct client *client, struct vm_area_struct *vma, uns
 	};
 	u64 first;
 
-	if (nr_pages < HPAGE_PMD_NR || !IS_ALIGNED(address, PMD_SIZE) ||
-	    !huge_slot(client, vma, address, &first))
+	if (!huge_slot(client, vma, address, &first))
 		return false;
 	vmf.pmd = find_pmd(vma->vm_mm, address);
 	if (!vmf.pmd) {
@@ -189,58 +187,205 @@ static bool populate_huge(struct client *client, struct vm_area_struct *vma, uns
 				  true) == VM_FAULT_NOPAGE;
 }
 #else
-static bool populate_huge(struct client *client, struct vm_area_struct *vma, unsigned long address,
-			  u64 nr_pages)
+static bool populate_huge(struct client *client, struct vm_area_struct *vma, unsigned long address)
 {
 	return false;
 }
 #endif
 
-/**
- * struct devmap_range - where populate_devmap_entry() is
- * @vma: the mapping
- * @pfn: page frame that belongs to the start of @vma
- */
-struct devmap_range {
-	struct vm_area_struct *vma;
-	unsigned long pfn;
+/* As a fault does: hardly ever does anyone hold it for writing. */
+static inline bool lock_mm(struct mm_struct *mm)
+{
+	return mmap_read_trylock(mm) || !mmap_read_lock_killable(mm);
+}
+
+/* The VMA of an address, if it is a window of the client that may be populated. */
+static inline struct vm_area_struct *find_window(struct client *client, unsigned long address,
+						 u64 index)
+{
+	struct vm_area_struct *vma = vma_lookup(current->mm, address);
+
+	if (vma && vma->vm_ops == &mapping_vm_ops && vma->vm_private_data == client &&
+	    vma->vm_flags & VM_WRITE &&
+	    vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT) == index)
+		return vma;
+	return NULL;
+}
+
+static inline pte_t devmap_entry(const struct vm_area_struct *vma, struct page *page)
+{
+	pte_t entry = pfn_pte(page_to_pfn(page), vma->vm_page_prot);
+
+	return pte_mkyoung(pte_mkdirty(pte_mkdevmap(entry)));
+}
+
+/* Maps pages that follow each other, but for those that racing faults have mapped. */
+static inline void make_devmap_entries(struct mm_struct *mm, pte_t *slot, unsigned long address,
+				       pte_t entry, u64 nr_pages)
+{
+	for (;; slot++, address += PAGE_SIZE) {
+		if (pte_none(*slot))
+			set_pte_at(mm, address, slot, entry);
+		if (!--nr_pages)
+			break;
+		entry = compat_pte_next(entry);
+	}
+}
+
+/* The entry to be made next by make_devmap_entry(). */
+struct next_entry {
+	struct mm_struct *mm;
+	pte_t entry;
 };
 
-/* Maps one page, unless a racing fault has. */
-static int populate_devmap_entry(pte_t *entry, unsigned long address, void *data)
+static int make_devmap_entry(pte_t *slot, unsigned long address, void *data)
 {
-	const struct devmap_range *range = data;
-	struct vm_area_struct *vma = range->vma;
-	unsigned long pfn = range->pfn + ((address - vma->vm_start) >> PAGE_SHIFT);
+	struct next_entry *next = data;
 
-	if (pte_none(*entry))
-		set_pte_at(vma->vm_mm, address, entry,
-			   pte_mkyoung(pte_mkdirty(pte_mkdevmap(pfn_pte(pfn, vma->vm_page_prot)))));
+	make_devmap_entries(next->mm, slot, address, next->entry, 1);
+	next->entry = compat_pte_next(next->entry);
 	return 0;
 }
 
-/* For pages below one entry of the table of 2 MiB entries. */
-static int populate_devmap(struct client *client, struct vm_area_struct *vma,
-			   unsigned long address, u64 nr_pages)
+/* Where no table can be locked. */
+static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
+				 unsigned long address, u64 nr_pages)
 {
-	struct devmap_range range = {
-		.vma = vma,
-		.pfn = client->registry->pool->base_pfn + vma->vm_pgoff,
-	};
-	unsigned long end = address + (nr_pages << PAGE_SHIFT);
-	struct mm_struct *mm = vma->vm_mm;
+	struct next_entry next = { .mm = vma->vm_mm, .entry = devmap_entry(vma, page) };
 
-	if (compat_apply_to_ptes(mm, find_pmd(mm, address), address, end, populate_devmap_entry,
-				 &range))
+	return apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT, make_devmap_entry,
+				   &next);
+}
+
+static void populate_devmap_page(struct vm_area_struct *vma, struct page *page,
+					  unsigned long address)
+{
+	spinlock_t *lock;
+	pte_t *slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
+
+	if (!slot) {
+		apply_devmap(vma, page, address, 1);
+		return;
+	}
+	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), 1);
+	pte_unmap_unlock(slot, lock);
+}
+
+/**
+ * mapping_populate_page() - mapping_populate() of one page
+ * @client: the client
+ * @window: the address of index 0, a multiple of the page size
+ * @index: a page from client_reserve()
+ */
+void mapping_populate_page(struct client *client, unsigned long window, u64 index)
+{
+	unsigned long address = window + (index << PAGE_SHIFT);
+	struct pool *pool = client->registry->pool;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+
+	if (!lock_mm(mm))
+		return;
+	vma = find_window(client, address, index);
+	if (vma && pool->source->zone_device)
+		populate_devmap_page(vma, pool_page(pool, index), address);
+	else if (vma)
+		vm_insert_page(vma, address, pool_page(pool, index));
+	mmap_read_unlock(mm);
+}
+
+/**
+ * struct populate - where mapping_populate() is
+ * @client: the client
+ * @window: the address of index 0
+ * @vma: where it was last, NULL at first
+ * @table: the table of 4 KiB entries it was in last, locked, or NULL
+ * @table_start: the address of that table's first entry
+ * @lock: what is locked
+ */
+struct populate {
+	struct client *client;
+	unsigned long window;
+	struct vm_area_struct *vma;
+	pte_t *table;
+	unsigned long table_start;
+	spinlock_t *lock;
+};
+
+static void unlock_table(struct populate *populate)
+{
+	if (!populate->table)
+		return;
+	pte_unmap_unlock(populate->table, populate->lock);
+	populate->table = NULL;
+}
+
+/* The entry for an address, in a table that is locked until another is; NULL as in compat.h. */
+static pte_t *lock_entry(struct populate *populate, unsigned long address)
+{
+	struct mm_struct *mm = populate->vma->vm_mm;
+	unsigned long start = address & PMD_MASK;
+
+	if (!populate->table || populate->table_start != start) {
+		if (populate->table) {
+			unlock_table(populate);
+			cond_resched();
+		}
+		populate->table = compat_lock_table(mm, find_pmd(mm, start), start,
+						    &populate->lock);
+		populate->table_start = start;
+	}
+	return populate->table ? populate->table + pte_index(address) : NULL;
+}
+
+/* For pages below one entry of the table of 2 MiB entries. */
+static int populate_devmap(struct populate *populate, struct page *page, unsigned long address,
+			   u64 nr_pages)
+{
+	struct vm_area_struct *vma = populate->vma;
+	pte_t *slot = lock_entry(populate, address);
+
+	if (!slot)
+		return apply_devmap(vma, page, address, nr_pages);
+	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), nr_pages);
+	return 0;
+}
+
+/* Maps the spans, from the first on, that lie in the table it was in last; how many they are. */
+static u32 populate_table(struct populate *populate, const u64 *firsts, u32 nr, u32 nr_pages)
+{
+	const struct pool *pool = populate->client->registry->pool;
+	struct vm_area_struct *vma = populate->vma;
+	u64 bytes = (u64)nr_pages << PAGE_SHIFT;
+	unsigned long start, end, address;
+	u32 i;
+
+	if (!populate->table || bytes > PMD_SIZE)
 		return 0;
-	return apply_to_page_range(mm, address, end - address, populate_devmap_entry, &range);
+	start = max(vma->vm_start, populate->table_start);
+	end = min(vma->vm_end, populate->table_start + PMD_SIZE);
+	for (i = 0; i < nr; i++) {
+		address = populate->window + (firsts[i] << PAGE_SHIFT);
+		if (address < start || address + bytes > end)
+			break;
+		make_devmap_entries(vma->vm_mm, populate->table + pte_index(address), address,
+				    devmap_entry(vma, pool_page(pool, firsts[i])), nr_pages);
+	}
+	return i;
 }
 
 /* An entry that a racing fault has made is as good as ours. */
-static int populate_by_reference(struct client *client, struct vm_area_struct *vma,
-				 unsigned long address, u64 nr_pages)
+static int populate_by_reference(struct vm_area_struct *vma, struct page *page,
+				 unsigned long address)
 {
-	u64 first = vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT);
+	int ret = vm_insert_page(vma, address, page);
+
+	return ret == -EBUSY ? 0 : ret;
+}
+
+static int populate_pages(struct vm_area_struct *vma, struct page *page, unsigned long address,
+			  u64 nr_pages)
+{
 	struct page *pages[POPULATE_BATCH];
 
 	while (nr_pages) {
@@ -250,7 +395,7 @@ static int populate_by_reference(struct client *client, struct vm_area_struct *v
 		int ret;
 
 		for (i = 0; i < batch; i++)
-			pages[i] = pool_page(client->registry->pool, first + i);
+			pages[i] = page + i;
 		ret = vm_insert_pages(vma, address, pages, &left);
 		if (ret == -EBUSY)
 			left--;
@@ -258,61 +403,106 @@ static int populate_by_reference(struct client *client, struct vm_area_struct *v
 			return ret;
 		batch -= left;
 		address += batch << PAGE_SHIFT;
-		first += batch;
+		page += batch;
 		nr_pages -= batch;
 	}
 	return 0;
 }
 
-/* Maps what of the range one VMA covers; how many pages that is, 0 to give up. */
-static u64 populate_vma(struct client *client, unsigned long address, u64 first, u64 nr_pages)
+/* How many pages of a range lie before the next VMA that might be a window. */
+static u64 pages_without_window(unsigned long address, u64 nr_pages)
 {
-	struct vm_area_struct *vma = vma_lookup(current->mm, address);
-	u64 part;
+	struct vm_area_struct *vma = find_vma(current->mm, address);
+	unsigned long next;
+
+	if (!vma)
+		return nr_pages;
+	next = vma->vm_start > address ? vma->vm_start : vma->vm_end;
+	return min_t(u64, nr_pages, (next - address) >> PAGE_SHIFT);
+}
+
+/*
+ * Maps pages of one VMA below one entry of the table of 2 MiB entries; how many
+ * it is done with, 0 to give up.
+ */
+static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
+{
+	unsigned long address = populate->window + (first << PAGE_SHIFT);
+	struct pool *pool = populate->client->registry->pool;
+	struct vm_area_struct *vma = populate->vma;
 	int ret;
 
-	if (!vma || vma->vm_ops != &mapping_vm_ops || vma->vm_private_data != client ||
-	    !(vma->vm_flags & VM_WRITE) ||
-	    vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT) != first)
-		return 0;
+	if (!vma || address < vma->vm_start || address >= vma->vm_end) {
+		unlock_table(populate);
+		vma = find_window(populate->client, address, first);
+		if (!vma)
+			return pages_without_window(address, nr_pages);
+		populate->vma = vma;
+	}
+	nr_pages = min_t(u64, nr_pages, (PMD_SIZE - (address & ~PMD_MASK)) >> PAGE_SHIFT);
 	nr_pages = min_t(u64, nr_pages, (vma->vm_end - address) >> PAGE_SHIFT);
-	if (populate_huge(client, vma, address, nr_pages))
-		return PMD_SIZE >> PAGE_SHIFT;
-	part = min_t(u64, nr_pages, (PMD_SIZE - (address & ~PMD_MASK)) >> PAGE_SHIFT);
-	if (client->registry->pool->source->zone_device)
-		ret = populate_devmap(client, vma, address, part);
+	if (nr_pages == PMD_SIZE >> PAGE_SHIFT) {
+		unlock_table(populate);
+		if (populate_huge(populate->client, vma, address))
+			return nr_pages;
+	}
+	if (pool->source->zone_device)
+		ret = populate_devmap(populate, pool_page(pool, first), address, nr_pages);
+	else if (nr_pages == 1)
+		ret = populate_by_reference(vma, pool_page(pool, first), address);
 	else
-		ret = populate_by_reference(client, vma, address, part);
-	return ret ? 0 : part;
+		ret = populate_pages(vma, pool_page(pool, first), address, nr_pages);
+	return ret ? 0 : nr_pages;
+}
+
+/* Maps what it can of pages that follow each other; false to give up. */
+static bool populate_stretch(struct populate *populate, u64 first, u64 nr_pages)
+{
+	u64 part;
+
+	for (;;) {
+		part = populate_part(populate, first, nr_pages);
+		first += part;
+		nr_pages -= part;
+		if (!part || !nr_pages)
+			return part;
+		if (!populate->table)
+			cond_resched();
+	}
 }
 
 /**
- * mapping_populate() - map a reserved span ahead of faults
+ * mapping_populate() - map reserved spans ahead of faults
  * @client: the client
  * @window: the address of index 0, a multiple of the page size
- * @first: index of the first page of spans from client_reserve()
- * @nr_pages: number of pages
+ * @firsts: the first page of each span, from client_reserve()
+ * @nr: number of spans
+ * @nr_pages: of each span
  *
- * Maps what it can; the rest is left for faults. The span must not be published
- * yet, so that nobody can free it meanwhile.
+ * Maps what it can; the rest is left for faults. The spans must not be published
+ * yet, so that nobody can free them meanwhile.
  *
- * Context: process context; no lock held; takes mmap_lock.
+ * Context: process context; no lock held; takes mmap_lock once, so the caller
+ * bounds the pages.
  */
-void mapping_populate(struct client *client, unsigned long window, u64 first, u64 nr_pages)
+void mapping_populate(struct client *client, unsigned long window, const u64 *firsts, u32 nr,
+		      u32 nr_pages)
 {
+	struct populate populate = { .client = client, .window = window };
 	struct mm_struct *mm = current->mm;
-	u64 end = first + nr_pages;
-	u64 part;
+	u32 spans;
 
-	if (mmap_read_lock_killable(mm))
+	if (!lock_mm(mm))
 		return;
-	for (;;) {
-		part = populate_vma(client, window + (first << PAGE_SHIFT), first, end - first);
-		first += part;
-		if (!part || first == end)
+	for (; nr; firsts += spans, nr -= spans) {
+		spans = populate_table(&populate, firsts, nr, nr_pages);
+		if (spans)
+			continue;
+		spans = spans_side_by_side(firsts, nr, nr_pages);
+		if (!populate_stretch(&populate, *firsts, (u64)spans * nr_pages))
 			break;
-		cond_resched();
 	}
+	unlock_table(&populate);
 	mmap_read_unlock(mm);
 }
 

@@ -11,6 +11,8 @@ struct client;
 struct address_space *mapping_create(u64 nr_pages);
 void mapping_destroy(struct address_space *mapping);
 int mapping_mmap(struct client *client, struct vm_area_struct *vma);
-void mapping_populate(struct client *client, unsigned long window, u64 first, u64 nr_pages);
+void mapping_populate_page(struct client *client, unsigned long window, u64 index);
+void mapping_populate(struct client *client, unsigned long window, const u64 *firsts, u32 nr,
+		      u32 nr_pages);
 
 #endif

@@ -59,9 +59,35 @@ static u64 part_end(u64 first, u64 end)
 	return min(end, round_down(first, BLOCK_PAGES) + BLOCK_PAGES);
 }
 
+/* Words looked at, or written, without a branch for each. */
+#define OWNER_STRIDE	8
+
+/* Whether a stride of words, without the bits of ignore, are all word. */
+static __always_inline bool stride_is(const u64 *words, u64 word, u64 ignore)
+{
+	u64 differ = 0;
+	int i;
+
+	for (i = 0; i < OWNER_STRIDE; i++)
+		differ |= READ_ONCE(words[i]) ^ word;
+	return !(differ & ~ignore);
+}
+
+static __always_inline void write_stride(u64 *words, u64 word)
+{
+	int i;
+
+	for (i = 0; i < OWNER_STRIDE; i++)
+		WRITE_ONCE(words[i], word);
+}
+
 /*
  * How many pages from first on have a word that, without the bits of ignore, is
  * word (or is not, if same is false).
+ *
+ * The words of pages are loaded in any order. What a caller does for the pages
+ * counted is behind the branch on those words, and its loads are behind the
+ * barrier: together an acquire of each.
  */
 static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word, u64 ignore,
 	       bool same)
@@ -78,14 +104,21 @@ static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 wor
 				break;
 			index = stop;
 		} else {
-			while (index < stop &&
-			       ((owner_load(&table->pages[index]) & ~ignore) == word) == same)
+			const u64 *pages = table->pages;
+
+			while (same && stop - index >= OWNER_STRIDE &&
+			       stride_is(&pages[index], word, ignore))
+				index += OWNER_STRIDE;
+			while (index < stop && ((READ_ONCE(pages[index]) & ~ignore) == word) == same)
 				index++;
 			if (index < stop)
 				break;
 		}
-		cond_resched();
+		if (index < end)
+			cond_resched();
 	}
+	/* Pairs with smp_wmb() in owner_write_range() and with owner_store(). */
+	smp_acquire__after_ctrl_dep();
 	return index - first;
 }
 
@@ -184,11 +217,17 @@ void owner_write_range(struct owner_table *table, u64 first, u64 nr_pages, u64 w
 		} else {
 			if (READ_ONCE(*block))
 				split(table, index);
-			/* With the plain stores behind it, a release for each. */
+			/*
+			 * With the stores behind it, a release for each. Pairs with
+			 * owner_load() and with the barrier in run().
+			 */
 			smp_wmb();
+			for (; stop - index >= OWNER_STRIDE; index += OWNER_STRIDE)
+				write_stride(&table->pages[index], word);
 			while (index < stop)
 				WRITE_ONCE(table->pages[index++], word);
 		}
-		cond_resched();
+		if (index < end)
+			cond_resched();
 	}
 }

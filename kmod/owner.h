@@ -116,6 +116,31 @@ static inline u64 owner_read(const struct owner_table *table, u64 index)
 }
 
 /**
+ * owner_any() - whether any of a few pages has a word
+ * @table: the table
+ * @first: index of the first page
+ * @end: index after the last, at most a megablock further
+ * @word: the word
+ *
+ * Return: true if one has.
+ */
+static inline bool owner_any(const struct owner_table *table, u64 first, u64 end, u64 word)
+{
+	const u64 *page = &table->pages[first];
+
+	if (owner_load(owner_block(table, first)) | owner_load(owner_block(table, end))) {
+		for (; first < end; first++)
+			if (owner_read(table, first) == word)
+				return true;
+		return false;
+	}
+	for (; page < &table->pages[end]; page++)
+		if (owner_load(page) == word)
+			return true;
+	return false;
+}
+
+/**
  * owner_write() - set the word of pages
  * @table: the table
  * @first: index of the first page

@@ -8,8 +8,8 @@
  *
  * What is freed is mostly asked for again at once and in the same size, so the
  * last few short spans freed are parked, outside the span map. An allocation of
- * the same size takes the last of them; for any other call they are given to the
- * map first, so that its answers stay exact.
+ * the same size takes the last of them, one of single pages takes them all; for any
+ * other call they are given to the map first, so that its answers stay exact.
  */
 #include <linux/highmem.h>
 #include <linux/page_ref.h>
@@ -20,6 +20,9 @@
 
 /* Pages cleared between two looks at the scheduler and at signals. */
 #define POOL_PIECE	512UL
+
+/* Megablocks or runs from which single pages are taken in one hold of the lock. */
+#define POOL_DRAINS	8
 
 /* Without transparent huge pages, as under PREEMPT_RT, no 2 MiB entry can be made. */
 static bool pool_is_huge(const struct pool *pool)
@@ -70,7 +73,7 @@ give_back:
 }
 
 /* Gives the parked spans to the map. */
-static void unpark(struct pool *pool)
+static noinline void unpark(struct pool *pool)
 {
 	lockdep_assert_held(&pool->lock);
 	while (pool->nr_parked) {
@@ -92,6 +95,24 @@ static s64 take_parked(struct pool *pool, u32 nr_pages, u32 align_pages)
 		return -ENOENT;
 	pool->nr_parked--;
 	return span->first;
+}
+
+/* Takes parked spans as single pages, as long as one is wanted whole; how many pages. */
+static u32 take_parked_pages(struct pool *pool, u64 *pages, u32 nr)
+{
+	u32 taken = 0;
+
+	while (pool->nr_parked) {
+		const struct pool_span *span = &pool->parked[pool->nr_parked - 1];
+		u32 i;
+
+		if (span->nr_pages > nr - taken)
+			break;
+		for (i = 0; i < span->nr_pages; i++)
+			pages[taken++] = span->first + i;
+		pool->nr_parked--;
+	}
+	return taken;
 }
 
 static void park(struct pool *pool, u64 first, u32 nr_pages)
@@ -116,7 +137,7 @@ void pool_exit(struct pool *pool)
 }
 
 /* The lock is dropped between the steps of an aligned search. */
-static s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
+static noinline s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
 {
 	struct span_map_search search = { .nr_pages = nr_pages, .align_pages = align_pages };
 	s64 first;
@@ -170,21 +191,35 @@ int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages)
 }
 
 /**
- * pool_free() - make pages free
+ * pool_alloc_pages() - take single free pages, several at once
  * @pool: the pool
- * @first: index of the first page
- * @nr_pages: number of pages, at least 1, none of them free
+ * @pages: where to put their indices
+ * @nr: how many are wanted, at least 1
  *
- * The lock is held for at most PAGESPAN_MAX_PAGES pages at a time.
+ * Where free pages lie far apart a call gives fewer than there are.
+ *
+ * Return: how many were taken, at most @nr; 0 only if no page is free.
  */
-void pool_free(struct pool *pool, u64 first, u64 nr_pages)
+u32 pool_alloc_pages(struct pool *pool, u64 *pages, u32 nr)
 {
-	if (nr_pages <= POOL_PARKED_MAX_PAGES) {
-		spin_lock(&pool->lock);
-		park(pool, first, nr_pages);
-		spin_unlock(&pool->lock);
-		return;
+	u32 got = 1;
+	u32 drains, taken;
+
+	spin_lock(&pool->lock);
+	taken = take_parked_pages(pool, pages, nr);
+	if (taken < nr)
+		unpark(pool);
+	for (drains = 0; taken < nr && got && drains < POOL_DRAINS; drains++) {
+		got = span_map_alloc_pages(&pool->map, pages + taken, nr - taken);
+		taken += got;
 	}
+	spin_unlock(&pool->lock);
+	return taken;
+}
+
+/* The lock is held for at most PAGESPAN_MAX_PAGES pages at a time. */
+static noinline void free_in_pieces(struct pool *pool, u64 first, u64 nr_pages)
+{
 	while (nr_pages) {
 		u64 piece = min_t(u64, nr_pages, PAGESPAN_MAX_PAGES);
 		int ret;
@@ -196,6 +231,41 @@ void pool_free(struct pool *pool, u64 first, u64 nr_pages)
 		first += piece;
 		nr_pages -= piece;
 	}
+}
+
+/**
+ * pool_free() - make pages free
+ * @pool: the pool
+ * @first: index of the first page
+ * @nr_pages: number of pages, at least 1, none of them free
+ */
+void pool_free(struct pool *pool, u64 first, u64 nr_pages)
+{
+	if (nr_pages > POOL_PARKED_MAX_PAGES) {
+		free_in_pieces(pool, first, nr_pages);
+		return;
+	}
+	spin_lock(&pool->lock);
+	park(pool, first, nr_pages);
+	spin_unlock(&pool->lock);
+}
+
+/**
+ * pool_free_ranges() - make several ranges of pages free
+ * @pool: the pool
+ * @ranges: in ascending order, none of their pages free
+ * @nr: how many
+ *
+ * The lock is held throughout, so the caller bounds their number and pages.
+ */
+void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u32 nr)
+{
+	int ret;
+
+	spin_lock(&pool->lock);
+	ret = span_map_free_ranges(&pool->map, ranges, nr);
+	spin_unlock(&pool->lock);
+	WARN_ON_ONCE(ret);
 }
 
 /**
@@ -220,7 +290,8 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
  * @nr_pages: number of pages, at least 1
  *
  * Every page has the pool's own reference, so the counts or'ed together are 1 if
- * and only if no page has another.
+ * and only if no page has another. Plain loads, of which the compiler may make
+ * one instruction each: counts that change meanwhile are harmless either way.
  *
  * Return: true if one has another.
  */
@@ -230,13 +301,14 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	const struct page *end = page + nr_pages;
 	int bits = 0;
 
-	for (; end - page >= 8; page += 8)
-		bits |= page_ref_count(page) | page_ref_count(page + 1) |
-			page_ref_count(page + 2) | page_ref_count(page + 3) |
-			page_ref_count(page + 4) | page_ref_count(page + 5) |
-			page_ref_count(page + 6) | page_ref_count(page + 7);
+#define COUNT(i)	data_race(page[i]._refcount.counter)
+#define COUNTS(i)	(COUNT(i) | COUNT((i) + 1) | COUNT((i) + 2) | COUNT((i) + 3))
+	for (; end - page >= 16; page += 16)
+		bits |= COUNTS(0) | COUNTS(4) | COUNTS(8) | COUNTS(12);
 	for (; page < end; page++)
-		bits |= page_ref_count(page);
+		bits |= COUNT(0);
+#undef COUNTS
+#undef COUNT
 	return bits != 1;
 }
 

@@ -51,8 +51,8 @@ struct pool_span {
 
 /**
  * struct pool - the reserved pages
- * @lock: serialises @map and @parked; held for one span map call at a time, or
- *	for freeing what is parked
+ * @lock: serialises @map and @parked; held for one span map call at a time, for
+ *	POOL_DRAINS calls that take single pages, or for freeing what is parked
  * @map: which pages are free; those of parked spans are in use for it
  * @parked: the spans freed last, the last of them on top
  * @nr_parked: how many
@@ -83,7 +83,9 @@ void pool_exit(struct pool *pool);
 
 s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages);
 int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages);
+u32 pool_alloc_pages(struct pool *pool, u64 *pages, u32 nr);
 void pool_free(struct pool *pool, u64 first, u64 nr_pages);
+void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u32 nr);
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero(struct pool *pool, u64 first, u64 nr_pages);

@@ -231,6 +231,7 @@ TEST_F(client, allocation_whose_result_cannot_be_stored_is_undone)
 
 	EXPECT_EQ(-EFAULT, client_alloc_bulk(self->fd, 2, 8, torn, 0));
 	EXPECT_EQ(-EFAULT, client_alloc_bulk(self->fd, 2, 8, torn, PAGESPAN_ALLOC_ZERO));
+	EXPECT_EQ(-EFAULT, client_alloc_bulk(self->fd, 1, 100, torn, 0));
 }
 
 TEST_F(client, bulk_free_whose_ranges_cannot_all_be_read_frees_none)

@@ -208,6 +208,178 @@ TEST_F(pair, bulk_allocation_gives_what_there_is)
 	EXPECT_EQ(-ENOMEM, client_alloc_bulk(self->b, 4, 8, firsts, 0));
 }
 
+/* Ranges near each other may be freed together; that must not show either. */
+TEST_F(pair, bulk_free_of_overlapping_or_repeated_ranges_stops_at_the_first)
+{
+	long span = client_alloc(self->a, 64);
+	struct pagespan_range overlapping[] = {
+		{ span, 4 }, { span + 6, 2 }, { span + 7, 3 }, { span + 20, 1 },
+	};
+	struct pagespan_range repeated[] = {
+		{ span + 30, 1 }, { span + 32, 1 }, { span + 32, 1 }, { span + 34, 1 },
+	};
+	struct pagespan_range around[] = {
+		{ span + 41, 1 }, { span + 43, 1 }, { span + 40, 5 },
+	};
+
+	ASSERT_LE(0, span);
+	EXPECT_EQ(2, client_free_ranges(self->a, overlapping, 4));
+	EXPECT_EQ(64 - 6, client_info(self->a).owned_pages);
+	EXPECT_EQ(0, touch(self->window_a + (span + 8) * PAGE, 1));
+	EXPECT_EQ(2, client_free_ranges(self->a, repeated, 4));
+	EXPECT_EQ(64 - 8, client_info(self->a).owned_pages);
+	EXPECT_EQ(0, touch(self->window_a + (span + 34) * PAGE, 1));
+	EXPECT_EQ(2, client_free_ranges(self->a, around, 3));
+	EXPECT_EQ(64 - 10, client_info(self->a).owned_pages);
+	EXPECT_EQ(-EINVAL, client_free_ranges(self->a, around, 3));
+}
+
+TEST_F(pair, bulk_free_stops_at_a_range_near_the_others_that_leaves_the_pool)
+{
+	struct pagespan_range ranges[3];
+	uint64_t last = self->nr_pages - 1;
+
+	ASSERT_EQ(0, client_alloc_at(self->a, last - 3, 4));
+	ranges[0] = (struct pagespan_range){ last - 3, 1 };
+	ranges[1] = (struct pagespan_range){ last - 1, 1 };
+	ranges[2] = (struct pagespan_range){ last, 2 };
+	EXPECT_EQ(2, client_free_ranges(self->a, ranges, 3));
+	ranges[0] = (struct pagespan_range){ last, 1 };
+	ranges[1] = (struct pagespan_range){ last + 3, 1 };
+	EXPECT_EQ(1, client_free_ranges(self->a, ranges, 2));
+	EXPECT_EQ(1, client_info(self->a).owned_pages);
+}
+
+TEST_F(pair, bulk_free_takes_ranges_in_any_order)
+{
+	long span = client_alloc(self->a, 64);
+	struct pagespan_range ranges[16];
+
+	ASSERT_LE(0, span);
+	for (int i = 0; i < 16; i++)
+		ranges[i] = (struct pagespan_range){ span + 60 - 4 * i, 2 };
+	EXPECT_EQ(16, client_free_ranges(self->a, ranges, 16));
+	for (int i = 0; i < 64; i++)
+		EXPECT_EQ(i % 4 < 2 ? SIGBUS : 0, touch(self->window_a + (span + i) * PAGE, 1));
+}
+
+/* More than one call can free together, of all lengths, from the middle of a megablock on. */
+TEST_F(pair, bulk_free_of_near_ranges_across_megablocks_frees_each)
+{
+	static struct pagespan_range ranges[PAGESPAN_MAX_COUNT];
+	uint64_t first = 300, next = first, owned = 16384;
+
+	ASSERT_EQ(0, client_alloc_at(self->a, first, owned));
+	memset(self->window_a + first * PAGE, 0x4e, owned * PAGE);
+	for (int i = 0; i < PAGESPAN_MAX_COUNT; i++) {
+		ranges[i] = (struct pagespan_range){ next, 1 + i % 13 };
+		next += 1 + i % 13 + i % 10;
+		owned -= 1 + i % 13;
+	}
+	ASSERT_LE(next, first + 16384);
+	for (uint64_t page = first; page < next; page++)
+		touch(self->window_a + page * PAGE, 0x4e);
+	ASSERT_EQ(PAGESPAN_MAX_COUNT, client_free_ranges(self->a, ranges, PAGESPAN_MAX_COUNT));
+	EXPECT_EQ(owned, client_info(self->a).owned_pages);
+	EXPECT_EQ(self->nr_pages - owned, client_info(self->a).free_pages);
+	for (int i = 0; i < PAGESPAN_MAX_COUNT; i++) {
+		char *page = self->window_a + ranges[i].first * PAGE;
+		char *after = page + ranges[i].nr_pages * PAGE;
+
+		ASSERT_EQ(SIGBUS, touch(page, -1));
+		ASSERT_EQ(SIGBUS, touch(after - PAGE, -1));
+		if (i % 10)
+			ASSERT_TRUE(pages_hold(after, i % 10, 0x4e));
+	}
+}
+
+TEST_F(pair, bulk_free_leaves_pages_of_another_client_in_between_alone)
+{
+	struct pagespan_range ranges[32];
+
+	for (int i = 0; i < 32; i++) {
+		ASSERT_EQ(0, client_alloc_at(self->a, 500 + 2 * i, 1));
+		ASSERT_EQ(0, client_alloc_at(self->b, 501 + 2 * i, 1));
+		memset(self->window_a + (500 + 2 * i) * PAGE, 0x11, PAGE);
+		memset(self->window_b + (501 + 2 * i) * PAGE, 0x22, PAGE);
+		ranges[i] = (struct pagespan_range){ 500 + 2 * i, 1 };
+	}
+	EXPECT_EQ(32, client_free_ranges(self->a, ranges, 32));
+	EXPECT_EQ(32, client_info(self->b).owned_pages);
+	for (int i = 0; i < 32; i++) {
+		EXPECT_TRUE(pages_hold(self->window_b + (501 + 2 * i) * PAGE, 1, 0x22));
+		EXPECT_EQ(-EBUSY, client_alloc_at(self->a, 501 + 2 * i, 1));
+		EXPECT_EQ(0, client_alloc_at(self->b, 500 + 2 * i, 1));
+		EXPECT_TRUE(pages_hold(self->window_b + (500 + 2 * i) * PAGE, 1, 0));
+	}
+}
+
+TEST_F(pair, bulk_allocation_of_single_pages_gives_every_page_there_is)
+{
+	uint64_t firsts[200];
+
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	for (int i = 0; i < 100; i++)
+		ASSERT_EQ(0, client_free(self->a, 20 + 150 * i, 1));
+	ASSERT_EQ(0, client_free(self->a, 16000, 70));
+	EXPECT_EQ(170, client_alloc_bulk(self->b, 1, 200, firsts, 0));
+	EXPECT_EQ(170, client_info(self->b).owned_pages);
+	EXPECT_EQ(0, client_info(self->b).free_pages);
+	for (int i = 0; i < 170; i++)
+		EXPECT_EQ(0, touch(self->window_b + firsts[i] * PAGE, 1));
+	EXPECT_EQ(-ENOMEM, client_alloc_bulk(self->b, 1, 200, firsts, 0));
+}
+
+TEST_F(pair, single_pages_allocated_in_bulk_are_zeroed_between_clients_only)
+{
+	uint64_t firsts[100];
+
+	ASSERT_EQ(self->nr_pages, take_everything(self->a));
+	for (int i = 0; i < 100; i++) {
+		memset(self->window_a + (40 + 3 * i) * PAGE, 0x5c, PAGE);
+		ASSERT_EQ(0, client_free(self->a, 40 + 3 * i, 1));
+	}
+	ASSERT_EQ(100, client_alloc_bulk(self->a, 1, 100, firsts, 0));
+	for (int i = 0; i < 100; i++) {
+		ASSERT_TRUE(pages_hold(self->window_a + firsts[i] * PAGE, 1, 0x5c));
+		ASSERT_EQ(0, client_free(self->a, firsts[i], 1));
+	}
+	ASSERT_EQ(50, client_alloc_bulk(self->a, 1, 50, firsts, PAGESPAN_ALLOC_ZERO));
+	for (int i = 0; i < 50; i++)
+		ASSERT_TRUE(pages_hold(self->window_a + firsts[i] * PAGE, 1, 0));
+	ASSERT_EQ(50, client_alloc_bulk(self->b, 1, 50, firsts, 0));
+	for (int i = 0; i < 50; i++)
+		ASSERT_TRUE(pages_hold(self->window_b + firsts[i] * PAGE, 1, 0));
+}
+
+/* The window undone from VM_DONTCOPY is a child's too; a bulk free takes the pages from both. */
+TEST_F(pair, bulk_free_unmaps_the_pages_of_a_child)
+{
+	long span = client_alloc(self->a, 64);
+	struct pagespan_range ranges[16];
+
+	ASSERT_LE(0, span);
+	memset(self->window_a + span * PAGE, 0x2d, 64 * PAGE);
+	for (int i = 0; i < 16; i++)
+		ranges[i] = (struct pagespan_range){ span + 4 * i, 1 };
+	ASSERT_EQ(0, madvise(self->window_a, self->nr_pages * PAGE, MADV_DOFORK));
+	EXPECT_EQ(0, IN_CHILD({
+		int status;
+
+		if (!pages_hold(self->window_a + span * PAGE, 64, 0x2d))
+			_exit(1);
+		status = IN_CHILD(_exit(client_free_ranges(self->a, ranges, 16) != 16));
+		if (status)
+			_exit(2);
+		for (int i = 0; i < 64; i++)
+			if (touch(self->window_a + (span + i) * PAGE, -1) !=
+			    (i % 4 ? 0 : SIGBUS))
+				_exit(3);
+	}));
+	for (int i = 0; i < 64; i++)
+		EXPECT_EQ(i % 4 ? 0 : SIGBUS, touch(self->window_a + (span + i) * PAGE, -1));
+}
+
 TEST_F(pair, other_client_cannot_see_a_page)
 {
 	long span = client_alloc(self->a, 2);

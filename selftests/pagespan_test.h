@@ -128,6 +128,18 @@ static inline long client_free(int fd, uint64_t first, uint64_t nr_pages)
 	return ret < 0 ? ret : 0;
 }
 
+/* How many ranges were freed, or -errno. */
+static inline long client_free_ranges(int fd, const struct pagespan_range *ranges, uint32_t count)
+{
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = count,
+		.ranges = (uintptr_t)ranges,
+	};
+
+	return client_ioctl(fd, PAGESPAN_FREE, &request);
+}
+
 static inline struct pagespan_info client_info(int fd)
 {
 	struct pagespan_info info = { .size = sizeof(info) };

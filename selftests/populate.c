@@ -102,6 +102,73 @@ TEST_F(window, bulk_populates_every_span)
 		EXPECT_EQ(0, faults_of_touching(self->base + firsts[i] * PAGE, 3));
 }
 
+/* Single pages, side by side and apart, in several tables and in both halves of a window. */
+TEST_F(window, bulk_populates_single_pages_wherever_they_lie)
+{
+	uint64_t firsts[200];
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = PAGESPAN_ALLOC_POPULATE,
+		.nr_pages = 1,
+		.align_pages = 1,
+		.count = 200,
+		.spans = (uintptr_t)firsts,
+		.window = (uintptr_t)self->base,
+	};
+	uint64_t nr_pages = self->info.nr_pages;
+	uint64_t next = 0;
+
+	ASSERT_EQ(0, mprotect(self->base + 700 * PAGE, PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(self->base + 700 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	for (uint64_t first = 0; first < nr_pages; first += 4096)
+		ASSERT_EQ(0, client_alloc_at(self->fd, first, 4096));
+	for (int i = 0; i < 200; i++, next += i % 3 ? 1 : 1 + i % 40)
+		ASSERT_EQ(0, client_free(self->fd, next, 1));
+	ASSERT_LT(1024, next);
+	ASSERT_EQ(200, client_ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
+	for (int i = 0; i < 200; i++)
+		EXPECT_EQ(0, faults_of_touching(self->base + firsts[i] * PAGE, 1));
+}
+
+/* What lies behind a hole is populated, what lies in it faults and is refused. */
+TEST_F(window, window_with_a_hole_is_populated_around_it)
+{
+	long span = client_alloc(self->fd, 64);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->fd, span, 64));
+	ASSERT_EQ(0, munmap(self->base + (span + 8) * PAGE, 8 * PAGE));
+	ASSERT_EQ(0, mprotect(self->base + (span + 32) * PAGE, 8 * PAGE, PROT_READ));
+	ASSERT_EQ(span, client_alloc_ex(self->fd, 64, 1, PAGESPAN_ALLOC_POPULATE, self->base));
+	EXPECT_EQ(0, faults_of_touching(self->base + span * PAGE, 8));
+	EXPECT_EQ(SIGSEGV, touch(self->base + (span + 8) * PAGE, -1));
+	EXPECT_EQ(0, faults_of_touching(self->base + (span + 16) * PAGE, 16));
+	EXPECT_EQ(SIGSEGV, touch(self->base + (span + 32) * PAGE, 1));
+	EXPECT_EQ(0, faults_of_touching(self->base + (span + 40) * PAGE, 24));
+}
+
+/* A free of what lies on both sides of it, in one call. */
+TEST_F(window, owned_page_between_freed_ones_keeps_its_mapping)
+{
+	long span = client_alloc_ex(self->fd, 32, 1, PAGESPAN_ALLOC_POPULATE, self->base);
+	struct pagespan_range ranges[8];
+
+	ASSERT_LE(0, span);
+	memset(self->base + span * PAGE, 0x6e, 32 * PAGE);
+	for (int i = 0; i < 8; i++)
+		ranges[i] = (struct pagespan_range){ span + 4 * i, 2 };
+	ASSERT_EQ(8, client_free_ranges(self->fd, ranges, 8));
+	for (int i = 0; i < 8; i++) {
+		char *page = self->base + (span + 4 * i + 2) * PAGE;
+		long before = faults();
+
+		EXPECT_TRUE(pages_hold(page, 2, 0x6e));
+		EXPECT_EQ(before, faults());
+		EXPECT_EQ(SIGBUS, touch(page - PAGE, -1));
+		EXPECT_EQ(SIGBUS, touch(page - 2 * PAGE, -1));
+	}
+}
+
 /* A window address that is not ours populates nothing, and the pages fault in as ever. */
 TEST_F(window, wrong_window_address_is_harmless)
 {

@@ -108,6 +108,28 @@ TEST_F(pinned, quarantine_outlives_the_client)
 	EXPECT_TRUE(EVENTUALLY(client_info(self->other).free_pages == self->nr_pages));
 }
 
+/* Freed in one call with pages near them that nobody pins. */
+TEST_F(pinned, bulk_free_keeps_only_the_pinned_pages)
+{
+	struct pagespan_range ranges[] = {
+		{ self->span, 1 }, { self->span + 2, 1 }, { self->span + 3, 1 },
+	};
+	static char data[2 * PAGE];
+
+	ASSERT_EQ(3, client_free_ranges(self->fd, ranges, 3));
+	EXPECT_EQ(1, client_info(self->fd).owned_pages);
+	EXPECT_EQ(1, client_info(self->fd).quarantined_pages);
+	EXPECT_EQ(-EBUSY, client_alloc_at(self->other, self->span + 2, 1));
+	EXPECT_EQ(0, client_alloc_at(self->other, self->span, 1));
+	EXPECT_EQ(0, client_alloc_at(self->other, self->span + 3, 1));
+	EXPECT_TRUE(pages_hold(self->page + PAGE, 1, 0x6b));
+	EXPECT_EQ(-EINVAL, client_free_ranges(self->fd, ranges, 3));
+	ASSERT_EQ(2 * PAGE, read(self->pipe[0], data, sizeof(data)));
+	EXPECT_TRUE(pages_hold(data, 2, 0x6b));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	EXPECT_EQ(0, client_alloc_at(self->other, self->span + 2, 1));
+}
+
 /* Pages of a 2 MiB mapping are pinned one by one: neighbours do not share a count. */
 TEST_F(pinned, pin_of_one_page_of_a_megablock_keeps_only_that_page)
 {

@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 {
 	long quota = argc == 2 ? atol(argv[1]) : 0;
 	int fd = client_open(), other = client_open();
-	uint64_t firsts[4];
+	static uint64_t firsts[PAGESPAN_MAX_COUNT];
 	int failed = 0;
 	long first;
 
@@ -29,6 +29,12 @@ int main(int argc, char **argv)
 	failed |= expect(client_alloc_at(fd, first + quota, 2) == -EDQUOT, "and at an address");
 	failed |= expect(client_alloc_bulk(fd, 1, 4, firsts, 0) == 1, "bulk gives what is left");
 	failed |= expect(client_alloc_one(fd, NULL, 0) == -EDQUOT, "one more is refused");
+	failed |= expect(client_alloc_bulk(fd, 1, 4, firsts, 0) == -EDQUOT, "and in bulk");
+	failed |= expect(!client_free(fd, first, quota - 1), "all but one are freed");
+	failed |= expect(client_alloc_bulk(fd, 1, PAGESPAN_MAX_COUNT, firsts, 0) == quota - 1,
+			 "bulk gives the whole quota");
+	failed |= expect(client_info(fd).owned_pages == (uint64_t)quota, "and is charged for it");
+	first = firsts[0];
 	failed |= expect(client_alloc(other, quota) >= 0, "another client has its own");
 	failed |= expect(!client_free(fd, first, 1), "a page is freed");
 	failed |= expect(client_alloc_one(fd, NULL, 0) >= 0, "and can be had again");
