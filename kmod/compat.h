@@ -3,8 +3,22 @@
 #ifndef PAGESPAN_COMPAT_H
 #define PAGESPAN_COMPAT_H
 
+#include <linux/err.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+
+/* Debian's 6.1 for arm64 is built without ZONE_DEVICE: no pages that need it can be had. */
+#ifndef CONFIG_ZONE_DEVICE
+static inline void *memremap_pages(struct dev_pagemap *pgmap, int nid)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void memunmap_pages(struct dev_pagemap *pgmap)
+{
+}
+#endif
 
 /* vm_flags_mod() came in 6.3; vm_flags is written directly before. */
 static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long set,

@@ -26,7 +26,7 @@ require() {
 
 # ---- apt -----------------------------------------------------------------------------------
 
-readonly apt_lists=/var/lib/apt/lists
+apt_lists=/var/lib/apt/lists
 
 # Waits for another apt's lock and retries network hiccups instead of failing at once.
 apt_do() {
@@ -42,7 +42,7 @@ apt_has_lists() {
 # apt-get update itself does not wait for the lock on the lists: a second one fails at once.
 apt_update() {
 	local attempt
-	[ "$(id -u)" = 0 ] || { say "cannot refresh the package lists: not root (run: sudo apt-get update)"; return 1; }
+	[ -w "$apt_lists" ] || { say "cannot refresh the package lists: not root (run: sudo apt-get update)"; return 1; }
 	say "refreshing the package lists"
 	for attempt in 1 2 3; do
 		[ "$attempt" = 1 ] || sleep "$attempt"
@@ -57,6 +57,23 @@ apt_retry() {
 		"$@" && return 0
 	fi
 	apt_update && "$@"
+}
+
+# apt_foreign ARCH: from here on apt sees packages of ARCH and, named with it, of this machine's own
+# architecture, in lists of its own; the host's configuration and lists stay as they are.
+apt_foreign() {
+	local state=$cache/apt-$1
+	apt_lists=$state/lists
+	mkdir -p "$apt_lists/partial" "$state/archives/partial"
+	export APT_CONFIG=$state/apt.conf
+	cat >"$APT_CONFIG.$$" <<-END
+		APT::Architecture "$1";
+		APT::Architectures { "$1"; "$(dpkg --print-architecture)"; };
+		Dir::Cache "$state";
+		Dir::State::lists "$apt_lists";
+		Dir::State::status "/dev/null";
+	END
+	mv "$APT_CONFIG.$$" "$APT_CONFIG"
 }
 
 # apt_field FIELD PACKAGE: a field of the version apt would install
