@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exported pages: seen through the dma-buf, and kept from everybody else until it is released. */
-#include <sys/socket.h>
+#include <glob.h>
+/* Where the kernel puts it, and where distributions do. */
+#if __has_include(<drm/drm.h>)
+#include <drm/drm.h>
+#else
+#include <libdrm/drm.h>
+#endif
 
 #include "../kselftest_harness.h"
 #include "pagespan_test.h"
@@ -157,6 +163,117 @@ TEST_F(exported, page_may_be_exported_twice)
 	close(second);
 	EXPECT_TRUE(EVENTUALLY(client_query(self->fd, self->span + 4, &nr_pages) ==
 			       PAGESPAN_QUERY_OWNED));
+}
+
+/* ---- imported by a driver ------------------------------------------------ */
+
+/* A descriptor of vgem, a graphics driver without hardware, or -1. */
+static int vgem_open(void)
+{
+	glob_t nodes;
+	int fd = -1;
+
+	if (glob("/dev/dri/*", 0, NULL, &nodes))
+		return -1;
+	for (size_t i = 0; i < nodes.gl_pathc && fd < 0; i++) {
+		char name[8] = "";
+		struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
+
+		fd = open(nodes.gl_pathv[i], O_RDWR | O_CLOEXEC);
+		if (fd >= 0 && (ioctl(fd, DRM_IOCTL_VERSION, &version) || strcmp(name, "vgem"))) {
+			close(fd);
+			fd = -1;
+		}
+	}
+	globfree(&nodes);
+	return fd;
+}
+
+FIXTURE(imported)
+{
+	int fd, vgem, dmabuf;
+	uint64_t nr_pages;
+	char *base;
+	long span;
+	uint32_t handle;
+};
+
+/* The driver alone holds the dma-buf then. */
+FIXTURE_SETUP(imported)
+{
+	struct drm_prime_handle prime = { 0 };
+
+	self->vgem = vgem_open();
+	self->fd = client_open();
+	ASSERT_LE(0, self->fd);
+	self->nr_pages = client_info(self->fd).nr_pages;
+	self->base = client_window(self->fd);
+	ASSERT_NE(MAP_FAILED, self->base);
+	self->span = client_alloc(self->fd, 8);
+	ASSERT_LE(0, self->span);
+	memset(self->base + self->span * PAGE, 0x53, 8 * PAGE);
+	if (self->vgem < 0)
+		return;
+	prime.fd = export(self->fd, self->span, 8);
+	ASSERT_LE(0, prime.fd);
+	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
+	close(prime.fd);
+	self->handle = prime.handle;
+}
+
+FIXTURE_TEARDOWN(imported)
+{
+	close(self->vgem);
+	munmap(self->base, self->nr_pages * PAGE);
+	close(self->fd);
+	self->fd = client_open();
+	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_pages));
+	close(self->fd);
+}
+
+TEST_F(imported, pages_freed_while_a_driver_has_them_are_quarantined_until_it_lets_go)
+{
+	struct drm_gem_close gem_close = { .handle = self->handle };
+	int other = client_open();
+
+	if (self->vgem < 0)
+		SKIP(return, "no driver to import; load the module vgem");
+	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
+	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
+	EXPECT_EQ(-EBUSY, client_alloc_at(other, self->span, 1));
+	usleep(300000);
+	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
+	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_GEM_CLOSE, &gem_close));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	EXPECT_EQ(0, client_alloc_at(other, self->span, 8));
+	close(other);
+}
+
+TEST_F(imported, driver_that_dies_with_its_file_lets_go)
+{
+	if (self->vgem < 0)
+		SKIP(return, "no driver to import; load the module vgem");
+	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
+	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
+	close(self->vgem);
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+}
+
+TEST_F(imported, pages_are_seen_through_the_driver)
+{
+	struct drm_prime_handle prime = { .handle = self->handle, .flags = O_RDWR };
+	char *pages;
+
+	if (self->vgem < 0)
+		SKIP(return, "no driver to import; load the module vgem");
+	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime));
+	pages = map_dmabuf(prime.fd);
+	ASSERT_NE(MAP_FAILED, pages);
+	EXPECT_TRUE(pages_hold(pages, 8, 0x53));
+	pages[5 * PAGE] = 0x54;
+	EXPECT_EQ(0x54, self->base[(self->span + 5) * PAGE]);
+	munmap(pages, 8 * PAGE);
+	close(prime.fd);
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The mistakes that drivers of this kind have made, each with the name it goes
+ * by. README.md lists them all, with the tests elsewhere that guard against the
+ * rest of them.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "../kselftest_harness.h"
+#include "pagespan_test.h"
+
+#define MEGABLOCK	512
+
+/* ---- ioctl argument placed inside the window while a lock is held -------- */
+
+/* Two windows: what is written through one is not yet mapped in the other. */
+FIXTURE(argument)
+{
+	int fd;
+	uint64_t nr_pages;
+	char *written, *passed;
+	long span;
+};
+
+FIXTURE_VARIANT(argument)
+{
+	bool mapped;
+};
+
+FIXTURE_VARIANT_ADD(argument, in_mapped_pages) { .mapped = true };
+FIXTURE_VARIANT_ADD(argument, in_pages_to_be_faulted_in) { .mapped = false };
+
+FIXTURE_SETUP(argument)
+{
+	self->fd = client_open();
+	ASSERT_LE(0, self->fd);
+	self->nr_pages = client_info(self->fd).nr_pages;
+	self->span = client_alloc(self->fd, 8);
+	ASSERT_LE(0, self->span);
+}
+
+FIXTURE_TEARDOWN(argument)
+{
+	close(self->fd);
+	self->fd = client_open();
+	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_pages));
+	close(self->fd);
+}
+
+/* Somebody else who wants mmap_lock for writing, so that taking it twice for reading deadlocks. */
+static void *map_and_unmap(void *unused)
+{
+	for (;;)
+		munmap(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), PAGE);
+	return NULL;
+}
+
+/* Where the caller passes what is written at the same place. */
+static void *pass(const FIXTURE_DATA(argument) *self, const FIXTURE_VARIANT(argument) *variant,
+		  void *written)
+{
+	char *passed = self->passed + ((char *)written - self->written);
+
+	munmap(self->passed, self->nr_pages * PAGE);
+	if (mmap(self->passed, self->nr_pages * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, self->fd, 0) != self->passed)
+		_exit(100);
+	if (variant->mapped && touch(passed, -1))
+		_exit(101);
+	return passed;
+}
+
+/* Every ioctl that takes a structure; the number of the one that failed, or 0. */
+static int use_window_for_arguments(FIXTURE_DATA(argument) *self,
+				    const FIXTURE_VARIANT(argument) *variant)
+{
+	struct pagespan_alloc *alloc;
+	struct pagespan_alloc_at *at;
+	struct pagespan_free *request;
+	struct pagespan_range *ranges;
+	struct pagespan_info *info;
+	struct pagespan_query *query;
+	struct pagespan_phys *phys;
+	struct pagespan_export *export;
+	char *first_page, *second_page;
+	pthread_t mapper;
+	uint64_t *firsts;
+	int dmabuf;
+
+	self->written = client_window(self->fd);
+	self->passed = client_window(self->fd);
+	first_page = self->written + self->span * PAGE;
+	second_page = first_page + PAGE;
+	pthread_create(&mapper, NULL, map_and_unmap, NULL);
+
+	/* What comes out lies in a page of its own, bulk and few. */
+	for (int count = 2; count <= 64; count *= 32) {
+		alloc = (struct pagespan_alloc *)first_page;
+		firsts = (uint64_t *)second_page;
+		*alloc = (struct pagespan_alloc){
+			.size = sizeof(*alloc),
+			.flags = PAGESPAN_ALLOC_POPULATE,
+			.nr_pages = 1,
+			.align_pages = 1,
+			.count = count,
+			.spans = (uintptr_t)self->passed + ((char *)firsts - self->written),
+			.window = (uintptr_t)self->passed,
+		};
+		if (client_ioctl(self->fd, PAGESPAN_ALLOC, pass(self, variant, alloc)) != count)
+			return 1;
+
+		/* Ranges among what they free, and the structure too. */
+		ranges = (struct pagespan_range *)(self->written + firsts[0] * PAGE);
+		for (int i = 0; i < count; i++)
+			ranges[i] = (struct pagespan_range){ firsts[count - 1 - i], 1 };
+		request = (struct pagespan_free *)(self->written + firsts[1] * PAGE);
+		*request = (struct pagespan_free){
+			.size = sizeof(*request),
+			.count = count,
+			.ranges = (uintptr_t)self->passed + ((char *)ranges - self->written),
+		};
+		if (client_ioctl(self->fd, PAGESPAN_FREE, pass(self, variant, request)) != count)
+			return 2;
+	}
+
+	at = (struct pagespan_alloc_at *)first_page;
+	*at = (struct pagespan_alloc_at){
+		.size = sizeof(*at),
+		.flags = PAGESPAN_ALLOC_POPULATE | PAGESPAN_ALLOC_ZERO,
+		.first = self->nr_pages - 4,
+		.window = (uintptr_t)self->passed,
+		.nr_pages = 4,
+	};
+	if (client_ioctl(self->fd, PAGESPAN_ALLOC_AT, pass(self, variant, at)))
+		return 3;
+
+	info = (struct pagespan_info *)first_page;
+	*info = (struct pagespan_info){ .size = sizeof(*info) };
+	if (client_ioctl(self->fd, PAGESPAN_INFO, pass(self, variant, info)) ||
+	    info->owned_pages != 12)
+		return 4;
+
+	query = (struct pagespan_query *)first_page;
+	*query = (struct pagespan_query){
+		.size = sizeof(*query),
+		.first = self->span,
+		.nr_pages = 8,
+	};
+	if (client_ioctl(self->fd, PAGESPAN_QUERY, pass(self, variant, query)) ||
+	    query->nr_pages != 8)
+		return 5;
+
+	phys = (struct pagespan_phys *)first_page;
+	*phys = (struct pagespan_phys){ .size = sizeof(*phys), .index = self->span };
+	if (client_ioctl(self->fd, PAGESPAN_PHYS, pass(self, variant, phys)) || !phys->address)
+		return 6;
+
+	export = (struct pagespan_export *)first_page;
+	*export = (struct pagespan_export){
+		.size = sizeof(*export),
+		.first = self->span,
+		.nr_pages = 8,
+	};
+	dmabuf = client_ioctl(self->fd, PAGESPAN_EXPORT, pass(self, variant, export));
+	return dmabuf < 0 ? 7 : 0;
+}
+
+/* A child, for what has deadlocked cannot be killed: it is left behind. */
+TEST_F(argument, may_lie_in_the_window_of_every_ioctl)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(use_window_for_arguments(self, variant));
+	EXPECT_TRUE(EVENTUALLY(waitpid(pid, &status, WNOHANG) == pid));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
+/* ---- lock dropped mid-operation ------------------------------------------ */
+
+struct populate_race {
+	int fd;
+	long last;		/* page that the other thread frees */
+	pthread_barrier_t barrier;
+	bool done;
+};
+
+/* Frees the last page of a span at the first moment it can be freed. */
+static void *free_at_once(void *arg)
+{
+	struct populate_race *race = arg;
+
+	for (;;) {
+		pthread_barrier_wait(&race->barrier);
+		if (race->done)
+			return NULL;
+		while (client_free_one(race->fd, race->last))
+			;
+		pthread_barrier_wait(&race->barrier);
+	}
+}
+
+/* A page could otherwise be mapped after its free has looked for mappings. */
+TEST(free_that_races_with_populating_leaves_no_mapping)
+{
+	struct populate_race race = { .fd = client_open() };
+	uint64_t nr_pages = client_info(race.fd).nr_pages;
+	char *window = client_window(race.fd);
+	const long span = MEGABLOCK;	/* not whole, so in small mappings */
+	pthread_t freer;
+
+	race.last = span + MEGABLOCK - 2;
+	pthread_barrier_init(&race.barrier, NULL, 2);
+	pthread_create(&freer, NULL, free_at_once, &race);
+	for (int round = 0; round < 300; round++) {
+		struct pagespan_alloc_at at = {
+			.size = sizeof(at),
+			.flags = PAGESPAN_ALLOC_POPULATE,
+			.first = span,
+			.nr_pages = MEGABLOCK - 1,
+			.window = (uintptr_t)window,
+		};
+
+		pthread_barrier_wait(&race.barrier);
+		ASSERT_EQ(0, client_ioctl(race.fd, PAGESPAN_ALLOC_AT, &at));
+		pthread_barrier_wait(&race.barrier);
+		ASSERT_EQ(SIGBUS, touch(window + race.last * PAGE, -1));
+		ASSERT_EQ(0, touch(window + (race.last - 1) * PAGE, -1));
+		ASSERT_EQ(0, client_info(race.fd).quarantined_pages);
+		ASSERT_EQ(0, client_free(race.fd, span, MEGABLOCK - 2));
+	}
+	race.done = true;
+	pthread_barrier_wait(&race.barrier);
+	pthread_join(freer, NULL);
+	munmap(window, nr_pages * PAGE);
+	close(race.fd);
+}
+
+/* ---- counting VMA opens and closes --------------------------------------- */
+
+/* Splits, copies and ends of mappings must add up to nothing. */
+TEST(mappings_that_come_go_and_split_leave_the_client_as_it_is)
+{
+	int fd = client_open(), other = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	char *window = client_window(fd);
+	long span = client_alloc(fd, 9);
+	char *pages = window + span * PAGE;
+
+	ASSERT_LE(0, span);
+	memset(pages, 0x71, 9 * PAGE);
+	for (int round = 0; round < 20; round++) {
+		char *second = mmap(NULL, 9 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+				    span * PAGE);
+
+		ASSERT_NE(MAP_FAILED, second);
+		ASSERT_EQ(0, mprotect(second + PAGE, PAGE, PROT_READ));
+		ASSERT_EQ(0, munmap(second + 3 * PAGE, 3 * PAGE));
+		ASSERT_EQ(0, madvise(second, 3 * PAGE, MADV_DOFORK));
+		ASSERT_EQ(0, IN_CHILD({
+			if (touch(second, -1) || touch(second + 6 * PAGE, -1) != SIGSEGV)
+				_exit(1);
+			munmap(second, PAGE);
+		}));
+		ASSERT_EQ(0, munmap(second, 3 * PAGE));
+		ASSERT_EQ(0, munmap(second + 6 * PAGE, 3 * PAGE));
+		ASSERT_EQ(9, client_info(fd).owned_pages);
+		ASSERT_TRUE(pages_hold(pages, 9, 0x71));
+	}
+	/* The last of descriptor and mappings ends the client, whichever it is. */
+	close(fd);
+	ASSERT_EQ(0, munmap(pages + PAGE, PAGE));
+	EXPECT_TRUE(pages_hold(pages + 2 * PAGE, 7, 0x71));
+	EXPECT_EQ(nr_pages - 9, client_info(other).free_pages);
+	ASSERT_EQ(0, munmap(window, nr_pages * PAGE));
+	EXPECT_TRUE(EVENTUALLY(client_info(other).free_pages == nr_pages));
+	close(other);
+}
+
+/* ---- commit, then copy_to_user fails ------------------------------------- */
+
+/* Nothing allocated, and nothing mapped either. */
+TEST(populating_allocation_whose_result_cannot_be_stored_is_undone)
+{
+	int fd = client_open(), other = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	char *window = client_window(fd), *theirs = client_window(other);
+	uint64_t *torn;
+	char *pages;
+
+	pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	munmap(pages + PAGE, PAGE);
+	torn = (uint64_t *)(pages + PAGE) - 3;
+	for (int count = 4; count <= 64; count *= 16) {
+		struct pagespan_alloc alloc = {
+			.size = sizeof(alloc),
+			.flags = PAGESPAN_ALLOC_POPULATE,
+			.nr_pages = 2,
+			.align_pages = 1,
+			.count = count,
+			.spans = (uintptr_t)torn,
+			.window = (uintptr_t)window,
+		};
+
+		EXPECT_EQ(-EFAULT, client_ioctl(fd, PAGESPAN_ALLOC, &alloc));
+		EXPECT_EQ(0, client_info(fd).owned_pages);
+		EXPECT_EQ(nr_pages, client_info(fd).free_pages);
+		/* What it has told of is not to be had, and not to be seen. */
+		for (int i = 0; i < 3; i++) {
+			EXPECT_EQ(SIGBUS, touch(window + torn[i] * PAGE, -1));
+			ASSERT_EQ(0, client_alloc_at(other, torn[i], 2));
+			EXPECT_EQ(0, touch(theirs + torn[i] * PAGE, 1));
+			EXPECT_EQ(SIGBUS, touch(window + torn[i] * PAGE, -1));
+			EXPECT_EQ(0, client_free(other, torn[i], 2));
+		}
+	}
+	close(fd);
+	close(other);
+}
+
+/* ---- SIGKILL during a long zero ------------------------------------------ */
+
+FIXTURE(clearing)
+{
+	int victim, other, observer;
+	uint32_t nr_pages;
+	char *window, *others;
+};
+
+FIXTURE_SETUP(clearing)
+{
+	uint64_t nr_pages;
+
+	self->observer = client_open();
+	self->victim = client_open();
+	self->other = client_open();
+	ASSERT_LE(0, self->observer);
+	ASSERT_LE(0, self->victim);
+	ASSERT_LE(0, self->other);
+	nr_pages = client_info(self->observer).nr_pages;
+	self->nr_pages = nr_pages < PAGESPAN_MAX_PAGES ? nr_pages : PAGESPAN_MAX_PAGES;
+	self->window = client_window(self->victim);
+	self->others = client_window(self->other);
+	ASSERT_NE(MAP_FAILED, self->window);
+	ASSERT_NE(MAP_FAILED, self->others);
+}
+
+FIXTURE_TEARDOWN(clearing)
+{
+	munmap(self->window, self->nr_pages * PAGE);
+	munmap(self->others, self->nr_pages * PAGE);
+	close(self->victim);
+	close(self->other);
+	close(self->observer);
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec * 1e-9;
+}
+
+/* Leaves every page to be cleared before the victim may have it. */
+static void make_foreign(FIXTURE_DATA(clearing) *self)
+{
+	if (client_alloc_at(self->other, 0, self->nr_pages))
+		abort();
+	memset(self->others, 0xa5, self->nr_pages * PAGE);
+	if (client_free(self->other, 0, self->nr_pages))
+		abort();
+}
+
+/* Seconds that an allocation takes, nearly all of them for clearing. */
+static double time_of_clearing(FIXTURE_DATA(clearing) *self)
+{
+	double start = now();
+
+	if (client_alloc_at(self->victim, 0, self->nr_pages))
+		abort();
+	start = now() - start;
+	if (client_free(self->victim, 0, self->nr_pages))
+		abort();
+	return start;
+}
+
+/*
+ * A child allocates through the victim's descriptor, and is killed as soon as
+ * the pages are reserved: while they are cleared. Seconds that it took to go.
+ */
+static double kill_while_clearing(FIXTURE_DATA(clearing) *self)
+{
+	uint64_t before = client_info(self->observer).free_pages;
+	pid_t pid = fork();
+	double start;
+
+	if (!pid) {
+		client_alloc_at(self->victim, 0, self->nr_pages);
+		_exit(0);
+	}
+	while (client_info(self->observer).free_pages == before)
+		;
+	start = now();
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return now() - start;
+}
+
+/*
+ * A machine that is busy may notice late, so one prompt end of several is
+ * enough. The pages cleared by then must not pass for the rest, which still hold
+ * what the other client wrote: it sees them again, the victim never does.
+ */
+TEST_F(clearing, sigkill_is_heeded_at_once_and_rolled_back)
+{
+	uint64_t before = client_info(self->observer).free_pages;
+	char *last = self->others + (self->nr_pages - 1) * PAGE;
+	bool prompt = false;
+	double whole;
+
+	make_foreign(self);
+	whole = time_of_clearing(self);
+	for (int round = 0; round < 10 && !prompt; round++) {
+		double took;
+
+		make_foreign(self);
+		took = kill_while_clearing(self);
+		prompt = !client_info(self->victim).owned_pages && took < whole / 2;
+		if (client_info(self->victim).owned_pages)
+			ASSERT_EQ(0, client_free(self->victim, 0, self->nr_pages));
+		ASSERT_EQ(before, client_info(self->observer).free_pages);
+		ASSERT_EQ(before, client_info(self->observer).longest_run);
+	}
+	ASSERT_TRUE(prompt);
+
+	ASSERT_EQ(0, client_alloc_at(self->other, 0, self->nr_pages));
+	EXPECT_TRUE(pages_hold(last, 1, 0xa5));
+	for (uint32_t i = 0; i < self->nr_pages; i++) {
+		char *page = self->others + i * PAGE;
+
+		ASSERT_TRUE(pages_hold(page, 1, 0xa5) || pages_hold(page, 1, 0));
+	}
+	ASSERT_EQ(0, client_free(self->other, 0, self->nr_pages));
+	ASSERT_EQ(0, client_alloc_at(self->victim, 0, self->nr_pages));
+	EXPECT_TRUE(pages_hold(self->window, self->nr_pages, 0));
+}
+
+TEST_HARNESS_MAIN
