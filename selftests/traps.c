@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -204,24 +205,34 @@ static void *free_at_once(void *arg)
 	}
 }
 
-/* A page could otherwise be mapped after its free has looked for mappings. */
+/*
+ * A page could otherwise be mapped after its free has looked for mappings. The
+ * span is mapped in small pages, by an address that fits no large ones, so that
+ * it takes a while to reach the last.
+ */
 TEST(free_that_races_with_populating_leaves_no_mapping)
 {
 	struct populate_race race = { .fd = client_open() };
 	uint64_t nr_pages = client_info(race.fd).nr_pages;
-	char *window = client_window(race.fd);
-	const long span = MEGABLOCK;	/* not whole, so in small mappings */
+	const long span = 1, length = 4096;
 	pthread_t freer;
+	char *window;
 
-	race.last = span + MEGABLOCK - 2;
+	window = mmap(NULL, (nr_pages + 2 * MEGABLOCK) * PAGE, PROT_NONE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, window);
+	window = (char *)((uintptr_t)window | (MEGABLOCK * PAGE - 1)) + 1 + PAGE;
+	ASSERT_EQ(window, mmap(window, nr_pages * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, race.fd, 0));
+	race.last = span + length - 1;
 	pthread_barrier_init(&race.barrier, NULL, 2);
 	pthread_create(&freer, NULL, free_at_once, &race);
-	for (int round = 0; round < 300; round++) {
+	for (int round = 0; round < 100; round++) {
 		struct pagespan_alloc_at at = {
 			.size = sizeof(at),
 			.flags = PAGESPAN_ALLOC_POPULATE,
 			.first = span,
-			.nr_pages = MEGABLOCK - 1,
+			.nr_pages = length,
 			.window = (uintptr_t)window,
 		};
 
@@ -231,13 +242,88 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 		ASSERT_EQ(SIGBUS, touch(window + race.last * PAGE, -1));
 		ASSERT_EQ(0, touch(window + (race.last - 1) * PAGE, -1));
 		ASSERT_EQ(0, client_info(race.fd).quarantined_pages);
-		ASSERT_EQ(0, client_free(race.fd, span, MEGABLOCK - 2));
+		ASSERT_EQ(0, client_free(race.fd, span, length - 1));
 	}
 	race.done = true;
 	pthread_barrier_wait(&race.barrier);
 	pthread_join(freer, NULL);
 	munmap(window, nr_pages * PAGE);
 	close(race.fd);
+}
+
+#define FAULT_ROUNDS	100
+
+struct fault_race {
+	const char *window;		/* NULL at the end */
+	unsigned long places;
+	unsigned long round, place;	/* where the freeing and the reading thread are */
+};
+
+static void wait_for(unsigned long *counter, unsigned long value)
+{
+	for (int tries = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < value; tries++)
+		if (tries > 1000)
+			sched_yield();
+}
+
+/* Reads a page of every megablock, in the kernel, where a missing page raises no signal. */
+static void *read_at_once(void *arg)
+{
+	struct fault_race *race = arg;
+
+	for (unsigned long round = 1;; round++) {
+		wait_for(&race->round, round);
+		if (!race->window)
+			return NULL;
+		for (unsigned long i = 0; i < race->places; i++) {
+			__atomic_add_fetch(&race->place, 1, __ATOMIC_RELEASE);
+			access(race->window + i * MEGABLOCK * PAGE, F_OK);
+		}
+		__atomic_add_fetch(&race->place, 1, __ATOMIC_RELEASE);
+	}
+}
+
+/*
+ * A fault could otherwise find the page owned, and map it after its free has
+ * looked for mappings. Where no page table is yet, mapping takes it a while: so
+ * there is one page to a table, and the window is mapped anew each time.
+ */
+TEST(free_that_races_with_a_fault_leaves_no_mapping)
+{
+	struct fault_race race = { 0 };
+	int fd = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	unsigned long place = 0;
+	pthread_t reader;
+
+	race.places = nr_pages / MEGABLOCK;
+	pthread_create(&reader, NULL, read_at_once, &race);
+	for (unsigned long round = 1; round <= FAULT_ROUNDS; round++) {
+		char *window = client_window(fd);
+
+		ASSERT_NE(MAP_FAILED, window);
+		for (unsigned long i = 0; i < race.places; i++)
+			while (client_alloc_at(fd, i * MEGABLOCK, 1))
+				;
+		race.window = window;
+		__atomic_store_n(&race.round, round, __ATOMIC_RELEASE);
+		for (unsigned long i = 0; i < race.places; i++) {
+			volatile int delay = (round * 37 + i * 101) % 1000;
+
+			wait_for(&race.place, ++place);
+			while (delay--)
+				;
+			ASSERT_EQ(0, client_free_one(fd, i * MEGABLOCK));
+		}
+		wait_for(&race.place, ++place);
+		for (unsigned long i = 0; i < race.places; i++)
+			ASSERT_EQ(SIGBUS, touch(window + i * MEGABLOCK * PAGE, -1));
+		munmap(window, nr_pages * PAGE);
+	}
+	race.window = NULL;
+	__atomic_store_n(&race.round, FAULT_ROUNDS + 1, __ATOMIC_RELEASE);
+	pthread_join(reader, NULL);
+	close(fd);
 }
 
 /* ---- counting VMA opens and closes --------------------------------------- */
