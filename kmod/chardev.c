@@ -210,11 +210,25 @@ static int store_argument(void __user *user, const void *arg, size_t known_size)
 	return copy_to_user(user, arg, size) ? -EFAULT : 0;
 }
 
+/* What a client can own at most. */
+static u64 quota_pages(const struct registry *registry)
+{
+	return min(registry->quota_pages, READ_ONCE(registry->pool->present));
+}
+
+static u32 info_flags(const struct pool *pool)
+{
+	if (!pool_kernel_is_huge())
+		return PAGESPAN_INFO_NO_THP;
+	return pool_why_not_huge(pool) ? 0 : PAGESPAN_INFO_HUGE;
+}
+
 static long ioctl_info(struct client *client, void *arg, void __user *user)
 {
 	struct pagespan_info *info = arg;
 	struct registry *registry = client->registry;
 	struct pool *pool = registry->pool;
+	const struct pool_source *source = pool_best_source(pool);
 	u32 size = info->size;
 
 	info->size = 0;
@@ -222,13 +236,14 @@ static long ioctl_info(struct client *client, void *arg, void __user *user)
 		return -EINVAL;
 	*info = (struct pagespan_info){
 		.size = size,
-		.flags = pool->huge ? PAGESPAN_INFO_HUGE : 0,
+		.flags = info_flags(pool),
 		.nr_pages = pool->nr_pages,
-		.pool_pages = pool->nr_pages,
+		.pool_pages = READ_ONCE(pool->present),
 		.owned_pages = atomic64_read(&client->nr_owned),
 		.quarantined_pages = atomic64_read(&client->nr_quarantined),
-		.quota_pages = min(registry->quota_pages, pool->nr_pages),
-		.source = pool->source->id,
+		.quota_pages = quota_pages(registry),
+		.source = source ? source->id : 0,
+		.sources = pool_sources(pool),
 	};
 	pool_figures(pool, &info->free_pages, &info->longest_run);
 	return store_argument(user, info, sizeof(*info));
@@ -295,7 +310,7 @@ static const struct {
 	STRUCT_IOCTL(PAGESPAN_ALLOC, ioctl_alloc, pagespan_alloc, window),
 	STRUCT_IOCTL(PAGESPAN_ALLOC_AT, ioctl_alloc_at, pagespan_alloc_at, __reserved),
 	STRUCT_IOCTL(PAGESPAN_FREE, ioctl_free, pagespan_free, ranges),
-	STRUCT_IOCTL(PAGESPAN_INFO, ioctl_info, pagespan_info, __reserved),
+	STRUCT_IOCTL(PAGESPAN_INFO, ioctl_info, pagespan_info, sources),
 	STRUCT_IOCTL(PAGESPAN_QUERY, ioctl_query, pagespan_query, nr_pages),
 	STRUCT_IOCTL(PAGESPAN_PHYS, ioctl_phys, pagespan_phys, address),
 	STRUCT_IOCTL(PAGESPAN_EXPORT, ioctl_export, pagespan_export, nr_pages),
@@ -392,7 +407,7 @@ static void chardev_show_fdinfo(struct seq_file *seq, struct file *file)
 	seq_printf(seq, "pagespan-memory-quarantined:\t%lld KiB\n",
 		   atomic64_read(&client->nr_quarantined) << (PAGE_SHIFT - 10));
 	seq_printf(seq, "pagespan-memory-quota:\t%llu KiB\n",
-		   min(registry->quota_pages, registry->pool->nr_pages) << (PAGE_SHIFT - 10));
+		   quota_pages(registry) << (PAGE_SHIFT - 10));
 }
 
 static const struct file_operations chardev_fops = {

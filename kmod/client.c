@@ -22,8 +22,10 @@
  *
  * Lock order, here and in the whole module:
  *
+ *	pool->resize_lock > pool->lock
  *	mmap_lock > client->lock > pool->lock
  *	mmap_lock > client->lock > registry->owners.split_lock
+ *	pool->resize_lock > registry->owners.split_lock
  *	registry->quarantine_lock, registry->clients.xa_lock: innermost, alone
  *
  * No lock is held while pages are cleared, while mappings are zapped, or while
@@ -410,15 +412,18 @@ void client_publish(struct client *client, u64 first, u64 nr_pages)
 static u32 query_page(const struct client *client, u64 index)
 {
 	const struct registry *registry = client->registry;
-	u64 word = owner_read(&registry->owners, index);
 	u32 state = 0;
+	u64 word;
 
+	rcu_read_lock();	/* a page that is just freed does not leave before this ends */
+	word = owner_read(&registry->owners, index);
 	if (word == owner_word(client->id, OWNER_OWNED))
 		state = PAGESPAN_QUERY_OWNED;
 	else if (word == owner_word(client->id, OWNER_QUARANTINED))
 		state = PAGESPAN_QUERY_QUARANTINED;
 	if (state && page_private(pool_page(registry->pool, index)))
 		state |= PAGESPAN_QUERY_EXPORTED;
+	rcu_read_unlock();
 	return state;
 }
 
@@ -427,8 +432,7 @@ static bool block_can_be_huge(const struct client *client, u64 index)
 	const struct pool *pool = client->registry->pool;
 	u64 first = round_down(index, SPAN_MAP_MEGABLOCK_PAGES);
 
-	return pool->huge && pool_contains(pool, first, SPAN_MAP_MEGABLOCK_PAGES) &&
-	       client_owns(client, first, SPAN_MAP_MEGABLOCK_PAGES);
+	return pool_is_huge(pool, index) && client_owns(client, first, SPAN_MAP_MEGABLOCK_PAGES);
 }
 
 /**

@@ -26,6 +26,7 @@
  * @clients: open clients by id; its lock protects their charge for quarantine
  * @last_id: the id given out last; ids start at 1 and are never used again
  * @quota_pages: what each client may be charged, or CLIENT_NO_QUOTA
+ * @closed: every page is withdrawn; under pool->resize_lock
  */
 struct registry {
 	struct pool *pool;
@@ -38,6 +39,7 @@ struct registry {
 	struct xarray clients;
 	atomic64_t last_id;
 	u64 quota_pages;
+	bool closed;
 };
 
 /**

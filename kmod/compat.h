@@ -44,6 +44,15 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #define compat_is_pmd(size)	((size) == PE_SIZE_PMD)
 #endif
 
+/* Memory reserved at boot by name came in 6.11. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define COMPAT_HAS_RESERVE_MEM	true
+#define compat_reserve_mem_find(name, start, size)	reserve_mem_find_by_name(name, start, size)
+#else
+#define COMPAT_HAS_RESERVE_MEM	false
+#define compat_reserve_mem_find(name, start, size)	(*(start) = *(size) = 0, false)
+#endif
+
 /*
  * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries.
  * NULL, with no lock held, if there is none, or since 6.5, where what locks one

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Refusing to hibernate while pages are owned: the image holds what the kernel
- * counts as memory, and pages reserved at boot are none, so their contents would
- * be lost.
+ * counts as memory, and neither pages reserved at boot nor unplugged ones are
+ * any, so their contents would be lost. For the same reason what a free page
+ * holds afterwards is anybody's; so the pool is closed meanwhile, and its pages
+ * are new from the system when it opens again.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -10,23 +12,34 @@
 #include <linux/printk.h>
 #include <linux/suspend.h>
 
+#include "client.h"
 #include "hibernation.h"
-#include "pool.h"
+#include "resize.h"
 
-static struct pool *hibernation_pool;
+static struct registry *hibernation_registry;
 
-static int hibernation_notify(struct notifier_block *block, unsigned long event, void *unused)
+static int hibernation_prepare(struct registry *registry)
 {
 	u64 free_pages, longest_run;
 
-	if (event != PM_HIBERNATION_PREPARE)
-		return NOTIFY_DONE;
-	pool_figures(hibernation_pool, &free_pages, &longest_run);
-	if (free_pages == hibernation_pool->nr_pages)
-		return NOTIFY_DONE;
+	if (!resize_close(registry))
+		return NOTIFY_OK;
+	pool_figures(registry->pool, &free_pages, &longest_run);
 	pr_err("hibernation refused: %llu pages are owned and would be lost\n",
-	       hibernation_pool->nr_pages - free_pages);
+	       registry->pool->present - free_pages);
 	return notifier_from_errno(-EBUSY);
+}
+
+static int hibernation_notify(struct notifier_block *block, unsigned long event, void *unused)
+{
+	switch (event) {
+	case PM_HIBERNATION_PREPARE:
+		return hibernation_prepare(hibernation_registry);
+	case PM_POST_HIBERNATION:
+		resize_reopen(hibernation_registry);
+		return NOTIFY_OK;
+	}
+	return NOTIFY_DONE;
 }
 
 static struct notifier_block hibernation_block = {
@@ -35,13 +48,13 @@ static struct notifier_block hibernation_block = {
 
 /**
  * hibernation_init() - start to refuse
- * @pool: whose pages are meant
+ * @registry: whose pages are meant
  *
  * Return: 0 or -errno.
  */
-int hibernation_init(struct pool *pool)
+int hibernation_init(struct registry *registry)
 {
-	hibernation_pool = pool;
+	hibernation_registry = registry;
 	return register_pm_notifier(&hibernation_block);
 }
 

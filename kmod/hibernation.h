@@ -3,9 +3,9 @@
 #ifndef PAGESPAN_HIBERNATION_H
 #define PAGESPAN_HIBERNATION_H
 
-struct pool;
+struct registry;
 
-int hibernation_init(struct pool *pool);
+int hibernation_init(struct registry *registry);
 void hibernation_exit(void);
 
 #endif

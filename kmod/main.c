@@ -13,13 +13,19 @@
 
 #define PAGES_PER_MB	(SZ_1M / PAGE_SIZE)
 
-static long size_mb = 64;
+#define NOT_GIVEN	LONG_MIN
+
+static long size_mb = NOT_GIVEN;
 module_param(size_mb, long, 0444);
-MODULE_PARM_DESC(size_mb, "Memory to reserve from the running system, in MiB (default 64)");
+MODULE_PARM_DESC(size_mb, "Memory to reserve from the running system, in MiB (default: a memory block, or 64)");
+
+static long max_mb;
+module_param(max_mb, long, 0444);
+MODULE_PARM_DESC(max_mb, "What the pool may grow to, in MiB (default: what it starts with)");
 
 static char *source;
 module_param(source, charp, 0444);
-MODULE_PARM_DESC(source, "Where from: phys, contig (default: phys if phys= is given, else contig)");
+MODULE_PARM_DESC(source, "Where from: phys, reserve_mem, hotplug, contig (default: the best there is)");
 
 static long client_max_mb;
 module_param(client_max_mb, long, 0444);
@@ -28,72 +34,76 @@ MODULE_PARM_DESC(client_max_mb, "What one client may own, in MiB (default: the p
 static struct pool pool;
 static struct registry registry;
 
-/* The best first. */
-static const struct pool_source *const sources[] = {
-	&pool_source_phys,
-	&pool_source_contig,
-};
-
-static const struct pool_source *choose_source(void)
-{
-	int i;
-
-	if (!source)
-		return pool_source_phys_is_wanted() ? &pool_source_phys : &pool_source_contig;
-	for (i = 0; i < ARRAY_SIZE(sources); i++)
-		if (sysfs_streq(source, sources[i]->name))
-			return sources[i];
-	pr_err("source=%s is not one of phys, contig\n", source);
-	return NULL;
-}
-
 static int check_parameters(void)
 {
-	const long max_mb = SPAN_MAP_MAX_PAGES / PAGES_PER_MB;
+	const long most_mb = SPAN_MAP_MAX_PAGES / PAGES_PER_MB;
 	unsigned long ram_mb = totalram_pages() / PAGES_PER_MB;
 
-	if (size_mb < 1 || size_mb > max_mb) {
-		pr_err("size_mb=%ld is not from 1 to %ld\n", size_mb, max_mb);
+	if (size_mb != NOT_GIVEN && (size_mb < 1 || size_mb > most_mb)) {
+		pr_err("size_mb=%ld is not from 1 to %ld\n", size_mb, most_mb);
 		return -EINVAL;
 	}
-	if (size_mb > ram_mb) {
+	if (size_mb > (long)ram_mb) {
 		pr_err("size_mb=%ld is more than the memory of this machine, %lu MiB\n",
 		       size_mb, ram_mb);
 		return -ENOMEM;
 	}
-	if (client_max_mb < 0 || client_max_mb > max_mb) {
-		pr_err("client_max_mb=%ld is not from 0 to %ld\n", client_max_mb, max_mb);
+	if (max_mb < 0 || max_mb > most_mb) {
+		pr_err("max_mb=%ld is not from 0 to %ld\n", max_mb, most_mb);
+		return -EINVAL;
+	}
+	if (max_mb && max_mb < size_mb) {
+		pr_err("max_mb=%ld is less than size_mb=%ld\n", max_mb, size_mb);
+		return -EINVAL;
+	}
+	if (client_max_mb < 0 || client_max_mb > most_mb) {
+		pr_err("client_max_mb=%ld is not from 0 to %ld\n", client_max_mb, most_mb);
+		return -EINVAL;
+	}
+	if (source && !pool_find_source(source)) {
+		pr_err("source=%s is not one of phys, reserve_mem, hotplug, contig\n", source);
 		return -EINVAL;
 	}
 	return 0;
 }
 
+/* Which memory it is, and why it is no better; one line. */
+static void tell_pool(void)
+{
+	char sources[64], why_not[512];
+
+	pool_tell_sources(&pool, sources, sizeof(sources));
+	pool_tell_why_not(&pool, why_not, sizeof(why_not), "; ");
+	pr_info("pool of %llu MiB, source %s, %s mappings%s%s\n", pool.present / PAGES_PER_MB,
+		sources, pool_why_not_huge(&pool) ? "4 KiB" : "2 MiB", *why_not ? "; " : "",
+		why_not);
+}
+
 static int __init pagespan_init(void)
 {
-	const struct pool_source *chosen = choose_source();
 	int ret;
 
 	BUILD_BUG_ON(PAGE_SHIFT != 12 || BITS_PER_LONG != 64);
-	ret = chosen ? check_parameters() : -EINVAL;
+	ret = check_parameters();
 	if (ret)
 		return ret;
-	ret = pool_init(&pool, chosen, size_mb * PAGES_PER_MB);
+	ret = pool_init(&pool, source ? pool_find_source(source) : NULL,
+			size_mb == NOT_GIVEN ? 0 : size_mb * PAGES_PER_MB, max_mb * PAGES_PER_MB);
 	if (ret)
 		return ret;
+	size_mb = pool.present / PAGES_PER_MB;	/* as sysfs shows it */
 	ret = registry_init(&registry, &pool,
 			    client_max_mb ? client_max_mb * PAGES_PER_MB : CLIENT_NO_QUOTA);
 	if (ret)
 		goto exit_pool;
-	ret = hibernation_init(&pool);
+	ret = hibernation_init(&registry);
 	if (ret)
 		goto exit_registry;
 	stats_init(&registry);
 	ret = chardev_init(&registry);
 	if (ret)
 		goto exit_stats;
-	pr_info("pool of %llu MiB at %pa, source %s, %s mappings\n",
-		pool.nr_pages / PAGES_PER_MB, &(phys_addr_t){ PFN_PHYS(pool.base_pfn) },
-		chosen->name, pool.huge ? "2 MiB" : "4 KiB");
+	tell_pool();
 	return 0;
 
 exit_stats:

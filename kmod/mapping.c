@@ -46,7 +46,7 @@ static struct file_system_type mapping_fs_type = {
 
 /**
  * mapping_create() - make the address space of a client
- * @nr_pages: pages in the pool
+ * @nr_pages: page indices of the pool
  *
  * S_DAX is what makes Linux 6.1 offer huge faults to a driver.
  *
@@ -94,11 +94,11 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 
 	if (vmf->pgoff >= pool->nr_pages)
 		return VM_FAULT_SIGBUS;
-	page = pool_page(pool, vmf->pgoff);
 	down_read(&client->lock);
-	if (!client_owns(client, vmf->pgoff, 1))
+	page = client_owns(client, vmf->pgoff, 1) ? pool_page(pool, vmf->pgoff) : NULL;
+	if (!page)
 		ret = VM_FAULT_SIGBUS;
-	else if (pool->source->zone_device)
+	else if (pool_is_device(pool, vmf->pgoff))
 		ret = vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
 	else
 		ret = vmf_insert_page(vmf->vma, vmf->address, page);
@@ -136,10 +136,11 @@ static bool huge_slot(struct client *client, struct vm_area_struct *vma, unsigne
 {
 	struct pool *pool = client->registry->pool;
 
-	if (!pool->huge || address < vma->vm_start || vma->vm_end - address < PMD_SIZE)
+	if (address < vma->vm_start || vma->vm_end - address < PMD_SIZE)
 		return false;
 	*first = vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT);
-	return IS_ALIGNED(*first, HPAGE_PMD_NR) && pool_contains(pool, *first, HPAGE_PMD_NR);
+	return IS_ALIGNED(*first, HPAGE_PMD_NR) && pool_contains(pool, *first, HPAGE_PMD_NR) &&
+	       pool_is_huge(pool, *first);
 }
 
 static COMPAT_HUGE_FAULT(mapping_huge_fault)
@@ -287,7 +288,7 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
 	if (!lock_mm(mm))
 		return;
 	vma = find_window(client, address, index);
-	if (vma && pool->source->zone_device)
+	if (vma && pool_is_device(pool, index))
 		populate_devmap_page(vma, pool_page(pool, index), address);
 	else if (vma)
 		vm_insert_page(vma, address, pool_page(pool, index));
@@ -446,7 +447,7 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 		if (populate_huge(populate->client, vma, address))
 			return nr_pages;
 	}
-	if (pool->source->zone_device)
+	if (pool_is_device(pool, first))
 		ret = populate_devmap(populate, pool_page(pool, first), address, nr_pages);
 	else if (nr_pages == 1)
 		ret = populate_by_reference(vma, pool_page(pool, first), address);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pool: the reserved physical pages, and which of them are free.
+ * The pool: which of the reserved pages are free. pieces.c says where they are.
  *
  * Every page keeps order 0 and a reference count of its own, with a baseline of
  * 1 that is the pool's. A higher count means that somebody maps or pins the
@@ -14,7 +14,6 @@
 #include <linux/highmem.h>
 #include <linux/page_ref.h>
 #include <linux/sched/signal.h>
-#include <linux/vmalloc.h>
 
 #include "pool.h"
 
@@ -23,54 +22,6 @@
 
 /* Megablocks or runs from which single pages are taken in one hold of the lock. */
 #define POOL_DRAINS	8
-
-/* Without transparent huge pages, as under PREEMPT_RT, no 2 MiB entry can be made. */
-static bool pool_is_huge(const struct pool *pool)
-{
-	return pool->source->zone_device && IS_ALIGNED(pool->base_pfn, SPAN_MAP_MEGABLOCK_PAGES) &&
-	       IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && has_transparent_hugepage();
-}
-
-/**
- * pool_init() - reserve pages and make them all free
- * @pool: the pool, zeroed
- * @source: where from
- * @nr_pages: how many, 1 to SPAN_MAP_MAX_PAGES, if the source lets one choose
- *
- * Context: process context; sleeps, and may take long while pages are moved.
- * Return: 0, or what the source gave: -ENOMEM if that many contiguous pages
- * cannot be had, -EINTR if a fatal signal arrived.
- */
-int pool_init(struct pool *pool, const struct pool_source *source, u64 nr_pages)
-{
-	int ret;
-
-	spin_lock_init(&pool->lock);
-	pool->source = source;
-	pool->nr_pages = nr_pages;
-	ret = source->take(pool);
-	if (ret)
-		return ret;
-	pool->huge = pool_is_huge(pool);
-	pool->metadata = vmalloc(span_map_metadata_bytes(pool->nr_pages));
-	if (!pool->metadata) {
-		ret = -ENOMEM;
-		goto give_back;
-	}
-	ret = span_map_init(&pool->map, pool->nr_pages, pool->metadata);
-	if (ret)
-		goto free_metadata;
-	ret = span_map_free(&pool->map, 0, pool->nr_pages);
-	if (ret)
-		goto free_metadata;
-	return 0;
-
-free_metadata:
-	vfree(pool->metadata);
-give_back:
-	source->give_back(pool);
-	return ret;
-}
 
 /* Gives the parked spans to the map. */
 static noinline void unpark(struct pool *pool)
@@ -122,20 +73,6 @@ static void park(struct pool *pool, u64 first, u32 nr_pages)
 	pool->parked[pool->nr_parked++] = (struct pool_span){ first, nr_pages };
 }
 
-/**
- * pool_exit() - return the pages to where they are from
- * @pool: a pool all of whose pages are free
- */
-void pool_exit(struct pool *pool)
-{
-	spin_lock(&pool->lock);
-	unpark(pool);
-	spin_unlock(&pool->lock);
-	WARN_ON(span_map_free_pages(&pool->map) != pool->nr_pages);
-	pool->source->give_back(pool);
-	vfree(pool->metadata);
-}
-
 /* The lock is dropped between the steps of an aligned search. */
 static noinline s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
 {
@@ -177,7 +114,8 @@ s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages)
  * @first: index of the first page
  * @nr_pages: 1 to PAGESPAN_MAX_PAGES
  *
- * Return: 0, -EBUSY if one of them is not free, -EINVAL if they leave the pool.
+ * Return: 0, -EBUSY if one of them is not free or not there, -EINVAL if they
+ * leave the index space.
  */
 int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages)
 {
@@ -289,9 +227,11 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
  * @first: index of the first page
  * @nr_pages: number of pages, at least 1
  *
- * Every page has the pool's own reference, so the counts or'ed together are 1 if
- * and only if no page has another. Plain loads, of which the compiler may make
- * one instruction each: counts that change meanwhile are harmless either way.
+ * The pages are in one piece, for pieces are kept apart by a page that nobody
+ * owns. Every page has the pool's own reference, so the counts or'ed together
+ * are 1 if and only if no page has another. Plain loads, of which the compiler
+ * may make one instruction each: counts that change meanwhile are harmless
+ * either way.
  *
  * Return: true if one has another.
  */

@@ -3,7 +3,9 @@
 #ifndef PAGESPAN_POOL_H
 #define PAGESPAN_POOL_H
 
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 
 #include <linux/pagespan.h>
@@ -11,29 +13,76 @@
 #include "span_map.h"
 
 struct dev_pagemap;
-struct pool;
-struct resource;
+
+/* A sentence that says why a source gave nothing, or why the pool is not better than it is. */
+#define POOL_WHY_BYTES	160
+
+/**
+ * struct pool_request - what is wanted of a source
+ * @nr_pages: a piece of at most so many pages
+ * @deadline: when to give up what may take long, in jiffies
+ * @below: where sources that try one place after the other are: from here down
+ * @why: POOL_WHY_BYTES for what pool_why() says if it fails
+ */
+struct pool_request {
+	u64 nr_pages;
+	unsigned long deadline;
+	u64 below;
+	char *why;
+};
+
+/**
+ * struct pool_piece - physically contiguous pages from one source
+ * @siblings: in the pool's list, by @first
+ * @source: where they are from
+ * @first: page index of the first of them
+ * @nr_pages: how many
+ * @pfn: page frame of the first of them; the same as @first modulo a megablock
+ * @withdrawn: none of them is free in the span map, and nobody owns one
+ * @pgmap: of a source of ZONE_DEVICE pages
+ * @nid: the node of an unplugged memory block
+ * @movable: the block was in ZONE_MOVABLE
+ */
+struct pool_piece {
+	struct list_head siblings;
+	const struct pool_source *source;
+	u64 first;
+	u64 nr_pages;
+	unsigned long pfn;
+	bool withdrawn;
+	struct dev_pagemap *pgmap;
+	int nid;
+	bool movable;
+};
 
 /**
  * struct pool_source - a way to come by physical pages
  * @id: as PAGESPAN_INFO tells it
  * @name: as source= and the log tell it
  * @zone_device: the pages are ZONE_DEVICE pages
- * @take: reserve contiguous pages; sets @base_pfn and @nr_pages of the pool,
- *	where @nr_pages says before how many are wanted; 0 or -errno, said why
+ * @is_named: of a source that a parameter names one place for: whether it does
+ * @piece_pages: of a source whose pieces are all of one size: that size
+ * @take: reserve a piece; sets @pfn and @nr_pages of it; 0, or -errno with
+ *	pool_why() said
  * @give_back: undo @take
  */
 struct pool_source {
 	enum pagespan_source id;
 	const char *name;
 	bool zone_device;
-	int (*take)(struct pool *pool);
-	void (*give_back)(struct pool *pool);
+	bool (*is_named)(void);
+	u64 (*piece_pages)(void);
+	int (*take)(struct pool_piece *piece, struct pool_request *request);
+	void (*give_back)(struct pool_piece *piece);
 };
 
-extern const struct pool_source pool_source_contig;
 extern const struct pool_source pool_source_phys;
-bool pool_source_phys_is_wanted(void);
+extern const struct pool_source pool_source_reserve_mem;
+extern const struct pool_source pool_source_hotplug;
+extern const struct pool_source pool_source_contig;
+
+/* Above every id of a source. */
+#define POOL_SOURCES	(PAGESPAN_SOURCE_RESERVE_MEM + 1)
 
 /* Freed spans kept aside for the next allocation, and the longest that is, in pages. */
 #define POOL_PARKED		16
@@ -49,37 +98,65 @@ struct pool_span {
 	u32 nr_pages;
 };
 
+/* What pool->blocks says beside the page frame. */
+#define POOL_BLOCK_DEVICE	0x1UL	/* its pages are ZONE_DEVICE pages */
+#define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
+
+#define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
+
 /**
  * struct pool - the reserved pages
  * @lock: serialises @map and @parked; held for one span map call at a time, for
  *	POOL_DRAINS calls that take single pages, or for freeing what is parked
- * @map: which pages are free; those of parked spans are in use for it
+ * @map: which pages are free; those of parked spans, and those that are not
+ *	there, are in use for it
  * @parked: the spans freed last, the last of them on top
  * @nr_parked: how many
+ * @blocks: for each megablock the page frame of its first page, or where that
+ *	would be, with POOL_BLOCK_*; 0 if it is not there
  * @metadata: what @map works on
  * @nr_pages: page indices are below this
- * @base_pfn: page frame of index 0
- * @huge: whole aligned megablocks can be mapped with 2 MiB pages
- * @source: where the pages are from
- * @pgmap: of a source of ZONE_DEVICE pages
- * @region: what such a source holds in iomem_resource
+ * @present: pages that are there; written under @resize_lock
+ * @max_pages: what @present may grow to
+ * @only: the only source there may be, or NULL
+ * @resize_lock: serialises growing and shrinking; protects @pieces and @why_not
+ * @pieces: all there are, by index
+ * @source_pages: pages from each source; written under @resize_lock
+ * @why_not: for each source, why there is nothing or no more from it
  */
 struct pool {
 	spinlock_t lock;	/* see client.c for the order of locks */
 	struct span_map map;
 	struct pool_span parked[POOL_PARKED];
 	u32 nr_parked;
+	unsigned long *blocks;
 	void *metadata;
 	u64 nr_pages;
-	unsigned long base_pfn;
-	bool huge;
-	const struct pool_source *source;
-	struct dev_pagemap *pgmap;
-	struct resource *region;
+	u64 present;
+	u64 max_pages;
+	const struct pool_source *only;
+	struct mutex resize_lock;	/* see client.c for the order of locks */
+	struct list_head pieces;
+	u64 source_pages[POOL_SOURCES];
+	char why_not[POOL_SOURCES][POOL_WHY_BYTES];
 };
 
-int pool_init(struct pool *pool, const struct pool_source *source, u64 nr_pages);
+int pool_init(struct pool *pool, const struct pool_source *only, u64 nr_pages, u64 max_pages);
 void pool_exit(struct pool *pool);
+const struct pool_source *pool_find_source(const char *name);
+__printf(2, 3) void pool_why(struct pool_request *request, const char *format, ...);
+
+int pool_grow(struct pool *pool, u64 nr_pages);
+struct pool_piece *pool_withdraw(struct pool *pool, u64 nr_pages);
+void pool_readmit(struct pool *pool, struct pool_piece *piece);
+void pool_remove(struct pool *pool, struct pool_piece *piece);
+
+const struct pool_source *pool_best_source(const struct pool *pool);
+u32 pool_sources(const struct pool *pool);
+bool pool_kernel_is_huge(void);
+const char *pool_why_not_huge(const struct pool *pool);
+int pool_tell_sources(const struct pool *pool, char *buf, size_t bytes);
+int pool_tell_why_not(const struct pool *pool, char *buf, size_t bytes, const char *separator);
 
 s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages);
 int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages);
@@ -91,24 +168,65 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero(struct pool *pool, u64 first, u64 nr_pages);
 
 /**
- * pool_page() - the struct page behind a page index
+ * pool_block() - what pool->blocks says of a page's megablock
  * @pool: the pool
  * @index: below pool->nr_pages
+ *
+ * Return: its word, 0 if it is not there.
+ */
+static inline unsigned long pool_block(const struct pool *pool, u64 index)
+{
+	return READ_ONCE(pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES]);
+}
+
+/**
+ * pool_page() - the struct page behind a page index
+ * @pool: the pool
+ * @index: of a page that cannot leave meanwhile: it is owned, reserved or
+ *	quarantined
+ *
+ * Pages with consecutive indices in one piece have consecutive structs.
  *
  * Return: the page.
  */
 static inline struct page *pool_page(const struct pool *pool, u64 index)
 {
-	return pfn_to_page(pool->base_pfn + index);
+	return pfn_to_page((pool_block(pool, index) & ~POOL_BLOCK_MASK) |
+			   (index & POOL_BLOCK_MASK));
 }
 
 /**
- * pool_contains() - whether a range lies in the pool
+ * pool_is_device() - whether a page is a ZONE_DEVICE page
+ * @pool: the pool
+ * @index: below pool->nr_pages
+ *
+ * Return: true if it is.
+ */
+static inline bool pool_is_device(const struct pool *pool, u64 index)
+{
+	return pool_block(pool, index) & POOL_BLOCK_DEVICE;
+}
+
+/**
+ * pool_is_huge() - whether a page's megablock can be mapped with a 2 MiB page
+ * @pool: the pool
+ * @index: below pool->nr_pages
+ *
+ * Return: true if it can.
+ */
+static inline bool pool_is_huge(const struct pool *pool, u64 index)
+{
+	return pool_block(pool, index) & POOL_BLOCK_HUGE;
+}
+
+/**
+ * pool_contains() - whether a range lies in the index space of the pool
  * @pool: the pool
  * @first: any value
  * @nr_pages: any value
  *
- * Return: true if it is not empty and every page index in it is the pool's.
+ * Return: true if it is not empty and every page index in it is below
+ * pool->nr_pages.
  */
 static inline bool pool_contains(const struct pool *pool, u64 first, u64 nr_pages)
 {

@@ -7,8 +7,6 @@
  * over ordinary pages would need a compound page, whose neighbours share one
  * reference count, so that nobody could tell which of them is pinned.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/gfp.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
@@ -42,9 +40,8 @@ static bool range_is_ordinary(struct zone *zone, unsigned long start, unsigned l
 }
 
 /* Candidates start at multiples of 2 MiB and advance by a quarter of the size. */
-static int take_from_zone(struct pool *pool, struct zone *zone)
+static int take_from_zone(struct pool_piece *piece, struct zone *zone, unsigned long nr_pages)
 {
-	unsigned long nr_pages = pool->nr_pages;
 	unsigned long step = ALIGN(DIV_ROUND_UP(nr_pages, 4), PIECE);
 	unsigned long end = zone_end_pfn(zone);
 	unsigned long pfn = ALIGN(zone->zone_start_pfn, PIECE);
@@ -61,7 +58,8 @@ static int take_from_zone(struct pool *pool, struct zone *zone)
 		ret = alloc_contig_range(pfn, pfn + nr_pages, MIGRATE_MOVABLE,
 					 GFP_KERNEL | __GFP_NOWARN);
 		if (!ret) {
-			pool->base_pfn = pfn;
+			piece->pfn = pfn;
+			piece->nr_pages = nr_pages;
 			return 0;
 		}
 		pfn += step;
@@ -73,7 +71,7 @@ static int take_from_zone(struct pool *pool, struct zone *zone)
  * ZONE_MOVABLE is left alone, for these pages never move again, and so is
  * ZONE_DMA, which is small and for those who can use nothing else.
  */
-static int contig_take(struct pool *pool)
+static int contig_take(struct pool_piece *piece, struct pool_request *request)
 {
 	static const enum zone_type zones[] = {
 		ZONE_NORMAL,
@@ -89,20 +87,20 @@ static int contig_take(struct pool *pool)
 
 			if (!populated_zone(zone))
 				continue;
-			ret = take_from_zone(pool, zone);
+			ret = take_from_zone(piece, zone, request->nr_pages);
 			if (ret != -ENOMEM)
 				return ret;
 		}
 	}
-	pr_err("cannot reserve %llu MiB of contiguous memory\n",
-	       pool->nr_pages >> (20 - PAGE_SHIFT));
+	pool_why(request, "cannot reserve %llu MiB of contiguous memory",
+		 request->nr_pages >> (20 - PAGE_SHIFT));
 	return -ENOMEM;
 }
 
-static void contig_give_back(struct pool *pool)
+static void contig_give_back(struct pool_piece *piece)
 {
-	unsigned long pfn = pool->base_pfn;
-	unsigned long left = pool->nr_pages;
+	unsigned long pfn = piece->pfn;
+	unsigned long left = piece->nr_pages;
 
 	while (left) {
 		unsigned long piece = min(left, PIECE);

@@ -10,6 +10,7 @@
 #include <linux/seq_file.h>
 
 #include "client.h"
+#include "resize.h"
 
 #define CREATE_TRACE_POINTS
 #include "stats.h"
@@ -63,9 +64,47 @@ static unsigned int count_clients(void)
 	return nr;
 }
 
-STATS_ATTRIBUTE(source, sysfs_emit(buf, "%s\n", stats_registry->pool->source->name));
-STATS_ATTRIBUTE(huge, sysfs_emit(buf, "%d\n", stats_registry->pool->huge));
-STATS_ATTRIBUTE(pool_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->nr_pages));
+static ssize_t emit_sources(char *buf)
+{
+	int length = pool_tell_sources(stats_registry->pool, buf, PAGE_SIZE - 1);
+
+	return length + sysfs_emit_at(buf, length, "\n");
+}
+
+static ssize_t emit_why_not(char *buf)
+{
+	struct pool *pool = stats_registry->pool;
+	int length;
+
+	if (mutex_lock_interruptible(&pool->resize_lock))
+		return -EINTR;
+	length = pool_tell_why_not(pool, buf, PAGE_SIZE - 1, "\n");
+	mutex_unlock(&pool->resize_lock);
+	return length + sysfs_emit_at(buf, length, "\n");
+}
+
+/* As nr_hugepages: what can be had is had, and reading it back tells. */
+static ssize_t pool_pages_store(struct device *dev, struct device_attribute *attr,
+				const char *buf, size_t bytes)
+{
+	u64 nr_pages;
+	int ret;
+
+	ret = kstrtou64(buf, 0, &nr_pages);
+	return ret ?: resize_pool(stats_registry, nr_pages) ?: bytes;
+}
+
+static ssize_t pool_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(stats_registry->pool->present));
+}
+static DEVICE_ATTR_RW(pool_pages);
+
+STATS_ATTRIBUTE(source, emit_sources(buf));
+STATS_ATTRIBUTE(why_not, emit_why_not(buf));
+STATS_ATTRIBUTE(huge, sysfs_emit(buf, "%d\n", !pool_why_not_huge(stats_registry->pool)));
+STATS_ATTRIBUTE(nr_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->nr_pages));
+STATS_ATTRIBUTE(max_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->max_pages));
 STATS_ATTRIBUTE(free_pages, sysfs_emit(buf, "%llu\n", count_free_pages()));
 STATS_ATTRIBUTE(longest_run, sysfs_emit(buf, "%llu\n", find_longest_run()));
 STATS_ATTRIBUTE(quarantined_pages,
@@ -74,7 +113,10 @@ STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%u\n", count_clients()));
 
 static struct attribute *pool_attributes[] = {
 	&dev_attr_source.attr,
+	&dev_attr_why_not.attr,
 	&dev_attr_huge.attr,
+	&dev_attr_nr_pages.attr,
+	&dev_attr_max_pages.attr,
 	&dev_attr_pool_pages.attr,
 	&dev_attr_free_pages.attr,
 	&dev_attr_longest_run.attr,
@@ -124,7 +166,7 @@ static u64 pages_in_use(u64 first, u64 nr_pages)
 
 /*
  * The occupancy map: a line per 64 megablocks, a character for each: '.' free,
- * '#' in use, '0' to '9' the tenths of it that are in use.
+ * '#' in use, '0' to '9' the tenths of it that are in use, '-' not there.
  */
 static int map_show(struct seq_file *file, void *unused)
 {
@@ -136,7 +178,9 @@ static int map_show(struct seq_file *file, void *unused)
 		used = pages_in_use(first, pages);
 		if (!(first % (64 * SPAN_MAP_MEGABLOCK_PAGES)))
 			seq_printf(file, "%s%10llu ", first ? "\n" : "", first);
-		if (!used || used == pages)
+		if (!pool_block(stats_registry->pool, first))
+			seq_putc(file, '-');
+		else if (!used || used == pages)
 			seq_putc(file, used ? '#' : '.');
 		else
 			seq_putc(file, '0' + (int)used * 10 / (int)pages);

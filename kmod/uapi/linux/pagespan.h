@@ -17,7 +17,7 @@
  *
  * Offset is page index times page size; the window may cover pages that the
  * client does not own, and usually covers the whole pool.  Touching a page that
- * the client does not own at that moment raises SIGBUS.  A window must be
+ * the client does not own at that moment, or that is not there, raises SIGBUS.  A window must be
  * MAP_SHARED (else EINVAL), is never executable (EACCES), cannot leave the pool
  * (EINVAL), and is not inherited over fork.
  *
@@ -136,7 +136,7 @@ struct pagespan_alloc {
  *
  * Return: 0, or
  *
- *	EBUSY	one of the pages is not free
+ *	EBUSY	one of the pages is not free, or not there
  *	EDQUOT, EINTR	as PAGESPAN_ALLOC
  *	EINVAL	the range leaves the pool, or @nr_pages or @window is out of range
  */
@@ -198,15 +198,18 @@ struct pagespan_free {
  * struct pagespan_info - ioctl(PAGESPAN_INFO)
  * @size: sizeof(struct pagespan_info)
  * @flags: PAGESPAN_INFO_*
- * @nr_pages: page indices are below this; the window's length
- * @pool_pages: pages that are there; the rest of the index space is not
+ * @nr_pages: page indices are below this; the length of a window over all of
+ *	them; the same as long as the module is loaded
+ * @pool_pages: pages that are there: the pool may grow and shrink. The rest of
+ *	the index space is never free: it cannot be allocated, nor touched
  * @free_pages: pages that nobody owns
  * @longest_run: length of the longest run of free pages
  * @owned_pages: pages that this client owns
  * @quarantined_pages: pages charged to this client but still held by the kernel
  * @quota_pages: what @owned_pages and @quarantined_pages together may reach
- * @source: where the pool's memory is from, enum pagespan_source
- * @__reserved: 0
+ * @source: where the pool's memory is from, enum pagespan_source; if from
+ *	several, the best of them; 0 if the pool has no page
+ * @sources: bit 1 << source for each source that some of it is from
  *
  * All members but @size must be 0 in the call and are filled in by it; a
  * caller that passes a smaller size gets the members it knows. The figures
@@ -225,19 +228,26 @@ struct pagespan_info {
 	__aligned_u64 quarantined_pages;
 	__aligned_u64 quota_pages;
 	__u32 source;
-	__u32 __reserved;
+	__u32 sources;
 };
 
 #define PAGESPAN_INFO		_IO(PAGESPAN_TYPE, 0x05)
 
-/* Whole aligned megablocks are mapped with 2 MiB pages. */
+/*
+ * Whole aligned megablocks are mapped with 2 MiB pages, at least those from
+ * PAGESPAN_SOURCE_PHYS and PAGESPAN_SOURCE_HOTPLUG; PAGESPAN_QUERY tells which.
+ */
 #define PAGESPAN_INFO_HUGE	0x1
 
-/* /sys/module/pagespan and the kernel log name the source and say why it is not a better one. */
+/* None is, whatever the source: the kernel has no transparent huge pages, as under PREEMPT_RT. */
+#define PAGESPAN_INFO_NO_THP	0x2
+
+/* why_not in /sys/class/misc/pagespan, and the kernel log, say why it is not a better one. */
 enum pagespan_source {
 	PAGESPAN_SOURCE_CONTIG = 1,	/* taken from the running system by alloc_contig_range() */
-	PAGESPAN_SOURCE_PHYS = 2,	/* reserved at boot: phys=, reserve_mem= */
+	PAGESPAN_SOURCE_PHYS = 2,	/* reserved at boot: phys= */
 	PAGESPAN_SOURCE_HOTPLUG = 3,	/* memory blocks unplugged from the running system */
+	PAGESPAN_SOURCE_RESERVE_MEM = 4,	/* reserved at boot by name: reserve_mem= */
 };
 
 /**

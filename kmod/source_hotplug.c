@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whole memory blocks unplugged from the running system, and plugged in again at
+ * the end: no boot parameter, and ZONE_DEVICE pages all the same.
+ *
+ * The trap. A block is cut out of the "System RAM" resource that holds it, and
+ * the resource code gives up, after the memory is gone, if the part below the
+ * block would not hold all of the resource's children: the kernel's own text, a
+ * crash kernel. Then neither we nor the system can use the block until reboot. So
+ * a block is only taken if no child is in it or above it in its resource; or, at
+ * the resource's start, where the part above is what is left, none in it. See
+ * ram_is_divisible(). It is exact, under the lock of the resources, at that
+ * moment; children come at boot and with drivers that claim parts of RAM in use,
+ * of which there is none, so nothing makes one between there and the unplugging.
+ * Should it happen all the same, no second block is tried, by this load of the
+ * module or by another: see find_lost().
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/ioport.h>
+#include <linux/kthread.h>
+#include <linux/memory.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mmzone.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "pool.h"
+#include "zone_device.h"
+
+static u64 hotplug_piece_pages(void)
+{
+	return memory_block_size_bytes() >> PAGE_SHIFT;
+}
+
+#ifdef CONFIG_MEMORY_HOTREMOVE
+
+/* How long one block is tried; ending it may take as long again. */
+#define UNPLUG_TIMEOUT	(2 * HZ)
+
+/* The system keeps this part of its memory available. */
+#define SPARE_PART	16
+
+/**
+ * struct candidate - a memory block that may be unplugged
+ * @below: it ends here or below
+ * @bytes: its size
+ * @start: its physical address
+ * @ram: a copy of the resource it is in; of size 0 if there is no block
+ */
+struct candidate {
+	u64 below;
+	u64 bytes;
+	u64 start;
+	struct resource ram;
+};
+
+/* Whether a resource is memory that was there at boot or plugged in, and no driver's. */
+static bool is_plain_ram(const struct resource *ram)
+{
+	return ram->parent == &iomem_resource && !(ram->flags & IORESOURCE_SYSRAM_DRIVER_MANAGED);
+}
+
+static int find_highest(struct resource *ram, void *data)
+{
+	struct candidate *candidate = data;
+	u64 end = round_down(min(ram->end + 1, candidate->below), candidate->bytes);
+
+	if (is_plain_ram(ram) && end >= ram->start + candidate->bytes) {
+		candidate->start = end - candidate->bytes;
+		candidate->ram = *ram;
+	}
+	return 0;
+}
+
+/* A block that is in the resource of RAM but has no pages is what the trap leaves behind. */
+static int find_lost(struct resource *ram, void *data)
+{
+	u64 bytes = memory_block_size_bytes();
+	u64 start = round_up(ram->start, bytes);
+	u64 *lost = data;
+
+	for (; is_plain_ram(ram) && start + bytes <= ram->end + 1; start += bytes) {
+		if (!pfn_valid(PHYS_PFN(start))) {
+			*lost = start;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int walk_ram(void *data, int (*visit)(struct resource *ram, void *data))
+{
+	return walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0,
+				   U64_MAX, data, visit);
+}
+
+/* The next block downwards, false if there is none. */
+static bool find_candidate(struct candidate *candidate, struct pool_request *request)
+{
+	*candidate = (struct candidate){
+		.below = request->below,
+		.bytes = memory_block_size_bytes(),
+	};
+	walk_ram(candidate, find_highest);
+	request->below = candidate->start;
+	return candidate->ram.end;
+}
+
+/*
+ * Whether a block can be cut out of its resource. The lock of the resources is
+ * not for modules, so they are asked by inserting one, which is given what
+ * children there are in its range: from the block to the resource's end; at the
+ * resource's start, in the block itself. A range like the resource's own would go
+ * around it instead of into it, hence the last byte.
+ */
+static bool ram_is_divisible(const struct candidate *candidate)
+{
+	const struct resource *ram = &candidate->ram;
+	u64 last = candidate->start + candidate->bytes - 1;
+	struct resource probe = {
+		.name = KBUILD_MODNAME,
+		.start = candidate->start,
+		.end = candidate->start > ram->start ? ram->end : min(last, ram->end - 1),
+		.flags = IORESOURCE_MEM,
+	};
+	bool divisible;
+
+	if (insert_resource(&iomem_resource, &probe))
+		return false;
+	divisible = !probe.child && probe.parent != &iomem_resource &&
+		    probe.parent->start == ram->start && probe.parent->end == ram->end;
+	remove_resource(&probe);
+	return divisible;
+}
+
+/* Whether a block is worth a try: online, of one zone, nothing in it reserved for good. */
+static bool is_ordinary(const struct candidate *candidate)
+{
+	unsigned long first = PHYS_PFN(candidate->start);
+	unsigned long end = first + PHYS_PFN(candidate->bytes);
+	struct zone *zone = NULL;
+	unsigned long pfn;
+
+	for (pfn = first; pfn < end; pfn++) {
+		struct page *page = pfn_to_online_page(pfn);
+
+		if (!page || PageReserved(page))
+			return false;
+		if (!zone)
+			zone = page_zone(page);
+		if (page_zone(page) != zone || zone_idx(zone) < ZONE_DMA32)
+			return false;
+		if (!(pfn % SPAN_MAP_MEGABLOCK_PAGES))
+			cond_resched();
+	}
+	return true;
+}
+
+/**
+ * struct unplugging - what the thread that unplugs a block is told
+ * @candidate: the block
+ * @done: it has ended
+ */
+struct unplugging {
+	const struct candidate *candidate;
+	struct completion done;
+};
+
+static int unplug_thread(void *data)
+{
+	struct unplugging *unplugging = data;
+	const struct candidate *candidate = unplugging->candidate;
+	int ret;
+
+	allow_signal(SIGTERM);
+	ret = offline_and_remove_memory(candidate->start, candidate->bytes);
+	complete(&unplugging->done);
+	return ret;
+}
+
+/*
+ * Unplugs a block, in bounded time: pages that cannot be moved away are tried for
+ * ever, but a signal ends it, and only a thread's own lets us send one.
+ */
+static int unplug(const struct candidate *candidate)
+{
+	struct unplugging unplugging = { .candidate = candidate };
+	struct task_struct *thread;
+	int ret;
+
+	init_completion(&unplugging.done);
+	thread = kthread_create(unplug_thread, &unplugging, KBUILD_MODNAME);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	get_task_struct(thread);
+	wake_up_process(thread);
+	if (wait_for_completion_killable_timeout(&unplugging.done, UNPLUG_TIMEOUT) <= 0) {
+		do {
+			send_sig(SIGTERM, thread, 1);
+		} while (!wait_for_completion_timeout(&unplugging.done, UNPLUG_TIMEOUT));
+	}
+	ret = kthread_stop(thread);
+	put_task_struct(thread);
+	return ret;
+}
+
+/* Writes to the state of a memory block; what does the same in the kernel is not for modules. */
+static void write_state(u64 block, const char *state)
+{
+	struct path root;
+	struct file *file;
+	char name[64];
+	loff_t pos = 0;
+
+	task_lock(&init_task);
+	get_fs_root(init_task.fs, &root);
+	task_unlock(&init_task);
+	snprintf(name, sizeof(name), "sys/devices/system/memory/memory%llu/state", block);
+	file = file_open_root(&root, name, O_WRONLY, 0);
+	path_put(&root);
+	if (IS_ERR(file))
+		return;
+	kernel_write(file, state, strlen(state), &pos);
+	filp_close(file, NULL);
+}
+
+/* Plugs a block in again and makes it the system's, which some kernels do by themselves. */
+static int plug(u64 start, u64 bytes, int nid, bool movable)
+{
+	u64 block = div64_ul(start, bytes);
+	int ret;
+
+	ret = add_memory(nid, start, bytes, MHP_MERGE_RESOURCE);
+	if (ret) {
+		pr_err("%llu MiB of memory at %#llx are lost until reboot: they cannot be plugged in again, error %d\n",
+		       bytes >> 20, start, ret);
+		return ret;
+	}
+	if (!pfn_to_online_page(PHYS_PFN(start)))
+		write_state(block, movable ? "online_movable" : "online");
+	if (!pfn_to_online_page(PHYS_PFN(start)))
+		pr_err("memory block %llu is left offline; write online to /sys/devices/system/memory/memory%llu/state\n",
+		       block, block);
+	return 0;
+}
+
+/* Makes an unplugged block a piece. If that fails the block goes back, and there is no other. */
+static int claim(struct pool_piece *piece, const struct candidate *candidate,
+		 struct pool_request *request)
+{
+	int ret;
+
+	ret = zone_device_claim(piece, candidate->start, candidate->bytes, piece->nid, request);
+	if (ret && plug(candidate->start, candidate->bytes, piece->nid, piece->movable))
+		pool_why(request,
+			 "memory at %#llx was unplugged, cannot be claimed, and is lost until reboot",
+			 candidate->start);
+	return ret;
+}
+
+static int hotplug_take(struct pool_piece *piece, struct pool_request *request)
+{
+	u64 pages = hotplug_piece_pages();
+	unsigned int refused = 0, indivisible = 0;
+	struct candidate candidate;
+	int ret = 0;
+	u64 lost;
+
+	if (walk_ram(&lost, find_lost) == 1) {
+		pool_why(request,
+			 "an earlier unplugging has lost the memory at %#llx; reboot to get it back",
+			 lost);
+		return -ENODEV;
+	}
+	while (find_candidate(&candidate, request)) {
+		struct page *page = pfn_to_online_page(PHYS_PFN(candidate.start));
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, request->deadline)) {
+			pool_why(request, "no more memory block could be unplugged in time");
+			return -ETIMEDOUT;
+		}
+		if (si_mem_available() < (long)(pages + totalram_pages() / SPARE_PART)) {
+			pool_why(request,
+				 "one more memory block of %llu MiB would leave the system too little",
+				 pages >> (20 - PAGE_SHIFT));
+			return -ENOMEM;
+		}
+		if (!is_ordinary(&candidate))
+			continue;
+		if (!ram_is_divisible(&candidate)) {
+			indivisible++;
+			continue;
+		}
+		piece->nid = page_to_nid(page);
+		piece->movable = zone_idx(page_zone(page)) == ZONE_MOVABLE;
+		ret = unplug(&candidate);
+		if (!ret)
+			return claim(piece, &candidate, request);
+		refused++;
+	}
+	pool_why(request,
+		 "no more memory block can be unplugged: %u refused (the last with error %d), %u have the kernel or a crash kernel above them",
+		 refused, ret, indivisible);
+	return -ENOMEM;
+}
+
+static void hotplug_give_back(struct pool_piece *piece)
+{
+	zone_device_release(piece);
+	plug(PFN_PHYS((u64)piece->pfn), piece->nr_pages << PAGE_SHIFT, piece->nid, piece->movable);
+}
+
+#else
+
+static int hotplug_take(struct pool_piece *piece, struct pool_request *request)
+{
+	pool_why(request, "this kernel cannot unplug memory");
+	return -EOPNOTSUPP;
+}
+
+static void hotplug_give_back(struct pool_piece *piece)
+{
+}
+
+#endif
+
+const struct pool_source pool_source_hotplug = {
+	.id = PAGESPAN_SOURCE_HOTPLUG,
+	.name = "hotplug",
+	.zone_device = true,
+	.piece_pages = hotplug_piece_pages,
+	.take = hotplug_take,
+	.give_back = hotplug_give_back,
+};
