@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exported pages: seen through the dma-buf, and kept from everybody else until it is released. */
+#include <drm.h>
 #include <glob.h>
-/* Where the kernel puts it, and where distributions do. */
-#if __has_include(<drm/drm.h>)
-#include <drm/drm.h>
-#else
-#include <libdrm/drm.h>
-#endif
 
 #include "../kselftest_harness.h"
 #include "pagespan_test.h"

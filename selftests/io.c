@@ -23,7 +23,7 @@
 #define SPAN		16
 #define MEGABLOCK	512
 
-/* A client with a span of SPAN pages, and a file without a name, opened for direct and for buffered I/O. */
+/* A client with a span of SPAN pages, and a nameless file, open for direct and for buffered I/O. */
 struct files {
 	int fd, direct, buffered;
 	uint64_t nr_pages;
@@ -34,19 +34,18 @@ struct files {
 
 static char pattern[SPAN * PAGE], copy[SPAN * PAGE];
 
-/* Nothing that a test of a whole page or a whole byte could mistake for zeros or for another place. */
+/* No zeros, and no two places alike. */
 static void make_pattern(unsigned int seed)
 {
 	for (size_t i = 0; i < sizeof(pattern); i++)
 		pattern[i] = 1 + (rand_r(&seed) >> 8) % 255;
 }
 
-/* 0, or an errno if this place has no O_DIRECT. */
-static int files_open(struct files *files)
+/* NULL, or what is missing. Tests skip themselves, for SKIP() in a fixture does not stop them. */
+static const char *files_open(struct files *files)
 {
 	const char *directory = getenv("TMPDIR") ?: ".";
 	char path[4096];
-	int error;
 
 	*files = (struct files){ .fd = client_open(), .direct = -1, .buffered = -1 };
 	if (files->fd < 0)
@@ -61,10 +60,9 @@ static int files_open(struct files *files)
 
 	snprintf(path, sizeof(path), "%s/pagespan-io-%d", directory, getpid());
 	files->direct = open(path, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
-	error = errno;
 	files->buffered = open(path, O_RDWR | O_CLOEXEC);
 	unlink(path);
-	return files->direct < 0 ? error : 0;
+	return files->direct < 0 ? "no O_DIRECT here; TMPDIR names a directory that has it" : NULL;
 }
 
 static void files_close(struct files *files)
@@ -75,18 +73,10 @@ static void files_close(struct files *files)
 	close(files->fd);
 }
 
-/* A SKIP() of the setup would not keep the test from running. */
-#define SKIP_WITHOUT_DIRECT(missing)						\
-	do {									\
-		if (missing)							\
-			SKIP(return, "no O_DIRECT here (%s); TMPDIR names a directory that has it",	\
-			     strerror(missing));				\
-	} while (0)
-
 FIXTURE(direct)
 {
 	struct files files;
-	int missing;
+	const char *missing;
 };
 
 FIXTURE_SETUP(direct)
@@ -109,7 +99,8 @@ TEST_F(direct, write_from_the_window_is_what_a_buffered_read_sees)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	memcpy(files->page, pattern, sizeof(pattern));
 	ASSERT_EQ(sizeof(pattern), pwrite(files->direct, files->page, sizeof(pattern), 0));
 	ASSERT_EQ(sizeof(copy), pread(files->buffered, copy, sizeof(copy), 0));
@@ -120,7 +111,8 @@ TEST_F(direct, read_into_the_window_is_what_a_buffered_write_wrote)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_EQ(sizeof(pattern), pwrite(files->buffered, pattern, sizeof(pattern), 0));
 	ASSERT_EQ(sizeof(pattern), pread(files->direct, files->page, sizeof(pattern), 0));
 	EXPECT_EQ(0, memcmp(pattern, files->page, sizeof(pattern)));
@@ -131,7 +123,8 @@ TEST_F(direct, io_reaches_pages_that_were_never_touched)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_EQ(sizeof(pattern), pwrite(files->buffered, pattern, sizeof(pattern), 0));
 	ASSERT_EQ(2 * PAGE, pread(files->direct, files->page + 3 * PAGE, 2 * PAGE, PAGE));
 	EXPECT_EQ(0, memcmp(pattern + PAGE, files->page + 3 * PAGE, 2 * PAGE));
@@ -146,7 +139,8 @@ TEST_F(direct, io_of_huge_mappings_moves_every_page)
 				    PAGESPAN_ALLOC_POPULATE, files->base);
 	char *pages = files->base + span * PAGE;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_LE(0, span);
 	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
 		((uint64_t *)pages)[i] = i * 0x9e3779b97f4a7c15;
@@ -161,7 +155,8 @@ TEST_F(direct, read_stops_at_the_end_of_the_file)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_EQ(5000, pwrite(files->buffered, pattern, 5000, 0));
 	memset(files->page, 0, 3 * PAGE);
 	ASSERT_EQ(5000, pread(files->direct, files->page, 3 * PAGE, 0));
@@ -169,13 +164,14 @@ TEST_F(direct, read_stops_at_the_end_of_the_file)
 	EXPECT_TRUE(pages_hold(files->page + 2 * PAGE, 1, 0));
 }
 
-/* The file system refuses or copies, as for any memory: what counts is that no page stays pinned. */
+/* The file system refuses or copies, as for any memory; but no page may stay pinned. */
 TEST_F(direct, unaligned_io_pins_nothing_for_good)
 {
 	struct files *files = &self->files;
 	static const size_t lengths[] = { 1, 100, PAGE - 1, PAGE + 1, 3 * PAGE - 7 };
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_EQ(sizeof(pattern), pwrite(files->buffered, pattern, sizeof(pattern), 0));
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		ssize_t got = pread(files->direct, files->page, lengths[i], 0);
@@ -194,7 +190,8 @@ TEST_F(direct, io_of_a_page_not_owned_is_efault)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_DIRECT(self->missing);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_EQ(sizeof(pattern), pwrite(files->buffered, pattern, sizeof(pattern), 0));
 	memset(files->page, 0, SPAN * PAGE);
 	ASSERT_EQ(0, client_free_one(files->fd, files->span + 2));
@@ -311,7 +308,7 @@ static void server_stop(struct server *server)
 FIXTURE(flight)
 {
 	struct server server;
-	bool served;
+	const char *missing;
 	int fd, other, direct;
 	uint64_t nr_pages;
 	char *base;
@@ -321,7 +318,8 @@ FIXTURE(flight)
 
 FIXTURE_SETUP(flight)
 {
-	self->served = server_start(&self->server);
+	if (!server_start(&self->server))
+		self->missing = "no /dev/nbd0; load the module nbd";
 	self->fd = client_open();
 	self->other = client_open();
 	ASSERT_LE(0, self->fd);
@@ -333,7 +331,7 @@ FIXTURE_SETUP(flight)
 	ASSERT_LE(0, self->span);
 	self->page = self->base + self->span * PAGE;
 	self->direct = -1;
-	if (!self->served)
+	if (self->missing)
 		return;
 	/* The size is there once the device is attended to. */
 	ASSERT_TRUE(EVENTUALLY(({
@@ -346,7 +344,7 @@ FIXTURE_SETUP(flight)
 FIXTURE_TEARDOWN(flight)
 {
 	close(self->direct);
-	if (self->served)
+	if (!self->missing)
 		server_stop(&self->server);
 	munmap(self->base, self->nr_pages * PAGE);
 	close(self->fd);
@@ -370,12 +368,6 @@ static void *read_two_pages(void *arg)
 	return NULL;
 }
 
-#define SKIP_WITHOUT_DEVICE(served)						\
-	do {									\
-		if (!(served))							\
-			SKIP(return, "no /dev/nbd0; load the module nbd");	\
-	} while (0)
-
 /* What the device writes late must land in pages that are nobody's. */
 TEST_F(flight, pages_freed_under_a_direct_read_are_nobodys_until_it_ends)
 {
@@ -383,7 +375,8 @@ TEST_F(flight, pages_freed_under_a_direct_read_are_nobodys_until_it_ends)
 	char *window = client_window(self->other);
 	pthread_t reader;
 
-	SKIP_WITHOUT_DEVICE(self->served);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	ASSERT_NE(MAP_FAILED, window);
 	memset(self->page, 0x11, 4 * PAGE);
 	pthread_create(&reader, NULL, read_two_pages, &read);
@@ -413,7 +406,8 @@ TEST_F(flight, pages_of_a_closed_client_wait_for_its_direct_read)
 	struct read read = { .direct = self->direct, .page = self->page };
 	pthread_t reader;
 
-	SKIP_WITHOUT_DEVICE(self->served);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	pthread_create(&reader, NULL, read_two_pages, &read);
 	ASSERT_TRUE(EVENTUALLY(__atomic_load_n(&self->server.held, __ATOMIC_SEQ_CST)));
 	munmap(self->base, self->nr_pages * PAGE);
@@ -495,37 +489,33 @@ FIXTURE(registered)
 {
 	struct files files;
 	struct uring ring;
-	bool ring_missing;
-	int missing, refused;
+	const char *missing;
 };
-
-/* Linux before 6.5 registers no memory of files but shmem's and hugetlbfs's. */
-#define SKIP_WITHOUT_BUFFERS(self)						\
-	do {									\
-		SKIP_WITHOUT_DIRECT((self)->missing);				\
-		if ((self)->ring_missing)					\
-			SKIP(return, "no io_uring here");			\
-		if ((self)->refused == -EOPNOTSUPP)				\
-			SKIP(return, "this kernel's io_uring registers no memory of device files");	\
-		ASSERT_EQ(0, (self)->refused);					\
-	} while (0)
 
 FIXTURE_SETUP(registered)
 {
 	struct iovec buffer;
+	int refused;
 
 	self->missing = files_open(&self->files);
-	self->ring_missing = !uring_open(&self->ring);
+	if (!uring_open(&self->ring)) {
+		self->missing = "no io_uring here";
+		return;
+	}
 	buffer = (struct iovec){ .iov_base = self->files.page, .iov_len = SPAN * PAGE };
-	if (!self->ring_missing)
-		self->refused = uring_register(&self->ring, IORING_REGISTER_BUFFERS, &buffer, 1);
+	refused = uring_register(&self->ring, IORING_REGISTER_BUFFERS, &buffer, 1);
+	/* Linux before 6.5 registers no memory of files but shmem's and hugetlbfs's. */
+	if (refused == -EOPNOTSUPP)
+		self->missing = "io_uring of this kernel registers no memory of device files";
+	else
+		ASSERT_EQ(0, refused);
 }
 
 FIXTURE_TEARDOWN(registered)
 {
 	int fd;
 
-	if (!self->ring_missing)
+	if (self->ring.fd >= 0)
 		uring_close(&self->ring);
 	files_close(&self->files);
 	fd = client_open();
@@ -537,7 +527,8 @@ TEST_F(registered, buffer_is_written_and_read_directly)
 {
 	struct files *files = &self->files;
 
-	SKIP_WITHOUT_BUFFERS(self);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	memcpy(files->page, pattern, sizeof(pattern));
 	ASSERT_EQ(sizeof(pattern), uring_transfer(&self->ring, IORING_OP_WRITE_FIXED, files->direct,
 						  files->page, sizeof(pattern)));
@@ -558,7 +549,8 @@ TEST_F(registered, freed_buffer_is_quarantined_until_it_is_unregistered)
 	struct files *files = &self->files;
 	int other = client_open();
 
-	SKIP_WITHOUT_BUFFERS(self);
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
 	memcpy(files->page, pattern, sizeof(pattern));
 	ASSERT_EQ(0, client_free(files->fd, files->span, SPAN));
 	EXPECT_EQ(SPAN, client_info(files->fd).quarantined_pages);

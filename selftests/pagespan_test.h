@@ -187,11 +187,15 @@ static inline int touch(volatile char *byte, int value)
 /* Whether nr_pages pages hold nothing but this byte. */
 static inline bool pages_hold(const char *pages, unsigned long nr_pages, char byte)
 {
+	uint64_t expected, word;
 	unsigned long i;
 
-	for (i = 0; i < nr_pages * PAGE; i++)
-		if (pages[i] != byte)
+	memset(&expected, byte, sizeof(expected));
+	for (i = 0; i < nr_pages * PAGE; i += sizeof(word)) {
+		memcpy(&word, pages + i, sizeof(word));
+		if (word != expected)
 			return false;
+	}
 	return true;
 }
 

@@ -16,7 +16,7 @@
 #define SPAN		8
 #define MEGABLOCK	512
 
-/* A span in small mappings and one of a whole megablock, in a large one where the pool has them. */
+/* A span in small mappings, and a whole megablock, in a large one where the pool has them. */
 FIXTURE(process)
 {
 	int fd;
@@ -268,8 +268,10 @@ TEST_F(process, huge_mapping_can_be_moved)
 TEST_F(process, window_is_not_doubled_by_mremap)
 {
 	EXPECT_EQ(MAP_FAILED, mremap(self->page, 0, PAGE, MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(MAP_FAILED, mremap(self->page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
 				     NULL));
+	EXPECT_EQ(EINVAL, errno);
 	EXPECT_TRUE(pages_hold(self->page, SPAN, 0x61));
 }
 
@@ -294,7 +296,8 @@ TEST_F(process, partial_munmap_of_a_huge_mapping_leaves_the_rest)
 	EXPECT_TRUE(pages_hold(self->huge, 17, 0x62));
 	EXPECT_TRUE(pages_hold(hole + 3 * PAGE, MEGABLOCK - 20, 0x62));
 	ASSERT_EQ(hole, mmap(hole, 3 * PAGE, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED_NOREPLACE, self->fd, (self->block + 17) * PAGE));
+			     MAP_SHARED | MAP_FIXED_NOREPLACE, self->fd,
+			     (self->block + 17) * PAGE));
 	EXPECT_TRUE(pages_hold(self->huge, MEGABLOCK, 0x62));
 }
 
@@ -329,7 +332,7 @@ static bool is_called(pid_t pid, const char *name)
 	return !strcmp(line, name);
 }
 
-/* Whether a process that owns 100 pages and replaces itself by a shell then owns as many as expected. */
+/* Whether a process that owns 100 pages and becomes a shell then owns as many as expected. */
 static bool exec_keeps(uint64_t expected, int observer, int flags)
 {
 	uint64_t nr_free = client_info(observer).free_pages;
@@ -423,7 +426,7 @@ TEST_F(process, core_dump_leaves_the_window_out)
 		if (!pages_hold(self->page, SPAN, 0x61) || !pages_hold(self->huge, MEGABLOCK, 0x62))
 			_exit(1);
 		/* Not even if asked for. */
-		if (!madvise(self->page, PAGE, MADV_DODUMP))
+		if (!madvise(self->page, PAGE, MADV_DODUMP) || errno != EINVAL)
 			_exit(2);
 		setrlimit(RLIMIT_CORE, &unlimited);
 		signal(SIGABRT, SIG_DFL);

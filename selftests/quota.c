@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 	int fd = client_open(), other = client_open();
 	static uint64_t firsts[PAGESPAN_MAX_COUNT];
 	int failed = 0;
+	char *window;
 	long first;
 
 	if (quota < 4 || fd < 0 || other < 0)
@@ -29,6 +30,10 @@ int main(int argc, char **argv)
 	failed |= expect(client_alloc_at(fd, first + quota, 2) == -EDQUOT, "and at an address");
 	failed |= expect(client_alloc_bulk(fd, 1, 4, firsts, 0) == 1, "bulk gives what is left");
 	failed |= expect(client_alloc_one(fd, NULL, 0) == -EDQUOT, "one more is refused");
+	window = client_window(fd);
+	failed |= expect(window != MAP_FAILED && !touch(window + first * PAGE, 1), "it is mapped");
+	munmap(window, client_info(fd).nr_pages * PAGE);
+	failed |= expect(client_alloc_one(fd, NULL, 0) == -EDQUOT, "unmapping gives nothing back");
 	failed |= expect(client_alloc_bulk(fd, 1, 4, firsts, 0) == -EDQUOT, "and in bulk");
 	failed |= expect(!client_free(fd, first, quota - 1), "all but one are freed");
 	failed |= expect(client_alloc_bulk(fd, 1, PAGESPAN_MAX_COUNT, firsts, 0) == quota - 1,

@@ -17,12 +17,10 @@
 
 /* ---- ioctl argument placed inside the window while a lock is held -------- */
 
-/* Two windows: what is written through one is not yet mapped in the other. */
 FIXTURE(argument)
 {
 	int fd;
 	uint64_t nr_pages;
-	char *written, *passed;
 	long span;
 };
 
@@ -59,25 +57,38 @@ static void *map_and_unmap(void *unused)
 	return NULL;
 }
 
-/* Where the caller passes what is written at the same place. */
-static void *pass(const FIXTURE_DATA(argument) *self, const FIXTURE_VARIANT(argument) *variant,
-		  void *written)
-{
-	char *passed = self->passed + ((char *)written - self->written);
+/* Two windows of a client: what is written through one is not yet mapped in the other. */
+struct windows {
+	int fd;
+	uint64_t nr_pages;
+	char *written, *passed;
+	bool mapped;		/* but shall be, before it is passed */
+};
 
-	munmap(self->passed, self->nr_pages * PAGE);
-	if (mmap(self->passed, self->nr_pages * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED, self->fd, 0) != self->passed)
+/* Where to pass what is written at the same place. */
+static void *pass(const struct windows *windows, void *written)
+{
+	char *passed = windows->passed + ((char *)written - windows->written);
+	size_t bytes = windows->nr_pages * PAGE;
+
+	if (mmap(windows->passed, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 windows->fd, 0) != windows->passed)
 		_exit(100);
-	if (variant->mapped && touch(passed, -1))
+	if (windows->mapped && touch(passed, -1))
 		_exit(101);
 	return passed;
 }
 
 /* Every ioctl that takes a structure; the number of the one that failed, or 0. */
-static int use_window_for_arguments(FIXTURE_DATA(argument) *self,
-				    const FIXTURE_VARIANT(argument) *variant)
+static int use_window_for_arguments(int fd, long span, bool mapped)
 {
+	struct windows windows = {
+		.fd = fd,
+		.nr_pages = client_info(fd).nr_pages,
+		.written = client_window(fd),
+		.passed = client_window(fd),
+		.mapped = mapped,
+	};
 	struct pagespan_alloc *alloc;
 	struct pagespan_alloc_at *at;
 	struct pagespan_free *request;
@@ -91,9 +102,7 @@ static int use_window_for_arguments(FIXTURE_DATA(argument) *self,
 	uint64_t *firsts;
 	int dmabuf;
 
-	self->written = client_window(self->fd);
-	self->passed = client_window(self->fd);
-	first_page = self->written + self->span * PAGE;
+	first_page = windows.written + span * PAGE;
 	second_page = first_page + PAGE;
 	pthread_create(&mapper, NULL, map_and_unmap, NULL);
 
@@ -107,23 +116,23 @@ static int use_window_for_arguments(FIXTURE_DATA(argument) *self,
 			.nr_pages = 1,
 			.align_pages = 1,
 			.count = count,
-			.spans = (uintptr_t)self->passed + ((char *)firsts - self->written),
-			.window = (uintptr_t)self->passed,
+			.spans = (uintptr_t)windows.passed + ((char *)firsts - windows.written),
+			.window = (uintptr_t)windows.passed,
 		};
-		if (client_ioctl(self->fd, PAGESPAN_ALLOC, pass(self, variant, alloc)) != count)
+		if (client_ioctl(fd, PAGESPAN_ALLOC, pass(&windows, alloc)) != count)
 			return 1;
 
 		/* Ranges among what they free, and the structure too. */
-		ranges = (struct pagespan_range *)(self->written + firsts[0] * PAGE);
+		ranges = (struct pagespan_range *)(windows.written + firsts[0] * PAGE);
 		for (int i = 0; i < count; i++)
 			ranges[i] = (struct pagespan_range){ firsts[count - 1 - i], 1 };
-		request = (struct pagespan_free *)(self->written + firsts[1] * PAGE);
+		request = (struct pagespan_free *)(windows.written + firsts[1] * PAGE);
 		*request = (struct pagespan_free){
 			.size = sizeof(*request),
 			.count = count,
-			.ranges = (uintptr_t)self->passed + ((char *)ranges - self->written),
+			.ranges = (uintptr_t)windows.passed + ((char *)ranges - windows.written),
 		};
-		if (client_ioctl(self->fd, PAGESPAN_FREE, pass(self, variant, request)) != count)
+		if (client_ioctl(fd, PAGESPAN_FREE, pass(&windows, request)) != count)
 			return 2;
 	}
 
@@ -131,41 +140,41 @@ static int use_window_for_arguments(FIXTURE_DATA(argument) *self,
 	*at = (struct pagespan_alloc_at){
 		.size = sizeof(*at),
 		.flags = PAGESPAN_ALLOC_POPULATE | PAGESPAN_ALLOC_ZERO,
-		.first = self->nr_pages - 4,
-		.window = (uintptr_t)self->passed,
+		.first = windows.nr_pages - 4,
+		.window = (uintptr_t)windows.passed,
 		.nr_pages = 4,
 	};
-	if (client_ioctl(self->fd, PAGESPAN_ALLOC_AT, pass(self, variant, at)))
+	if (client_ioctl(fd, PAGESPAN_ALLOC_AT, pass(&windows, at)))
 		return 3;
 
 	info = (struct pagespan_info *)first_page;
 	*info = (struct pagespan_info){ .size = sizeof(*info) };
-	if (client_ioctl(self->fd, PAGESPAN_INFO, pass(self, variant, info)) ||
+	if (client_ioctl(fd, PAGESPAN_INFO, pass(&windows, info)) ||
 	    info->owned_pages != 12)
 		return 4;
 
 	query = (struct pagespan_query *)first_page;
 	*query = (struct pagespan_query){
 		.size = sizeof(*query),
-		.first = self->span,
+		.first = span,
 		.nr_pages = 8,
 	};
-	if (client_ioctl(self->fd, PAGESPAN_QUERY, pass(self, variant, query)) ||
+	if (client_ioctl(fd, PAGESPAN_QUERY, pass(&windows, query)) ||
 	    query->nr_pages != 8)
 		return 5;
 
 	phys = (struct pagespan_phys *)first_page;
-	*phys = (struct pagespan_phys){ .size = sizeof(*phys), .index = self->span };
-	if (client_ioctl(self->fd, PAGESPAN_PHYS, pass(self, variant, phys)) || !phys->address)
+	*phys = (struct pagespan_phys){ .size = sizeof(*phys), .index = span };
+	if (client_ioctl(fd, PAGESPAN_PHYS, pass(&windows, phys)) || !phys->address)
 		return 6;
 
 	export = (struct pagespan_export *)first_page;
 	*export = (struct pagespan_export){
 		.size = sizeof(*export),
-		.first = self->span,
+		.first = span,
 		.nr_pages = 8,
 	};
-	dmabuf = client_ioctl(self->fd, PAGESPAN_EXPORT, pass(self, variant, export));
+	dmabuf = client_ioctl(fd, PAGESPAN_EXPORT, pass(&windows, export));
 	return dmabuf < 0 ? 7 : 0;
 }
 
@@ -176,7 +185,7 @@ TEST_F(argument, may_lie_in_the_window_of_every_ioctl)
 	pid_t pid = fork();
 
 	if (!pid)
-		_exit(use_window_for_arguments(self, variant));
+		_exit(use_window_for_arguments(self->fd, self->span, variant->mapped));
 	EXPECT_TRUE(EVENTUALLY(waitpid(pid, &status, WNOHANG) == pid));
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
@@ -450,28 +459,28 @@ static double now(void)
 	struct timespec time;
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec * 1e-9;
+	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 /* Leaves every page to be cleared before the victim may have it. */
-static void make_foreign(FIXTURE_DATA(clearing) *self)
+static void make_foreign(int other, char *window, uint32_t nr_pages)
 {
-	if (client_alloc_at(self->other, 0, self->nr_pages))
+	if (client_alloc_at(other, 0, nr_pages))
 		abort();
-	memset(self->others, 0xa5, self->nr_pages * PAGE);
-	if (client_free(self->other, 0, self->nr_pages))
+	memset(window, 0xa5, nr_pages * PAGE);
+	if (client_free(other, 0, nr_pages))
 		abort();
 }
 
 /* Seconds that an allocation takes, nearly all of them for clearing. */
-static double time_of_clearing(FIXTURE_DATA(clearing) *self)
+static double time_of_clearing(int victim, uint32_t nr_pages)
 {
 	double start = now();
 
-	if (client_alloc_at(self->victim, 0, self->nr_pages))
+	if (client_alloc_at(victim, 0, nr_pages))
 		abort();
 	start = now() - start;
-	if (client_free(self->victim, 0, self->nr_pages))
+	if (client_free(victim, 0, nr_pages))
 		abort();
 	return start;
 }
@@ -480,17 +489,17 @@ static double time_of_clearing(FIXTURE_DATA(clearing) *self)
  * A child allocates through the victim's descriptor, and is killed as soon as
  * the pages are reserved: while they are cleared. Seconds that it took to go.
  */
-static double kill_while_clearing(FIXTURE_DATA(clearing) *self)
+static double kill_while_clearing(int victim, int observer, uint32_t nr_pages)
 {
-	uint64_t before = client_info(self->observer).free_pages;
+	uint64_t before = client_info(observer).free_pages;
 	pid_t pid = fork();
 	double start;
 
 	if (!pid) {
-		client_alloc_at(self->victim, 0, self->nr_pages);
+		client_alloc_at(victim, 0, nr_pages);
 		_exit(0);
 	}
-	while (client_info(self->observer).free_pages == before)
+	while (client_info(observer).free_pages == before)
 		;
 	start = now();
 	kill(pid, SIGKILL);
@@ -510,13 +519,13 @@ TEST_F(clearing, sigkill_is_heeded_at_once_and_rolled_back)
 	bool prompt = false;
 	double whole;
 
-	make_foreign(self);
-	whole = time_of_clearing(self);
+	make_foreign(self->other, self->others, self->nr_pages);
+	whole = time_of_clearing(self->victim, self->nr_pages);
 	for (int round = 0; round < 10 && !prompt; round++) {
 		double took;
 
-		make_foreign(self);
-		took = kill_while_clearing(self);
+		make_foreign(self->other, self->others, self->nr_pages);
+		took = kill_while_clearing(self->victim, self->observer, self->nr_pages);
 		prompt = !client_info(self->victim).owned_pages && took < whole / 2;
 		if (client_info(self->victim).owned_pages)
 			ASSERT_EQ(0, client_free(self->victim, 0, self->nr_pages));

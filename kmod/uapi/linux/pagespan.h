@@ -21,6 +21,29 @@
  * MAP_SHARED (else EINVAL), is never executable (EACCES), cannot leave the pool
  * (EINVAL), and is not inherited over fork.
  *
+ * The window is memory like any other to the rest of the kernel, which pins its
+ * pages one by one:
+ *
+ *	O_DIRECT, vmsplice(), process_vm_readv(), process_vm_writev(), ptrace()
+ *		work on owned pages, EFAULT (ptrace: EIO) on others.  A page freed
+ *		while one of them holds it is quarantined, see PAGESPAN_FREE.
+ *	io_uring's registered buffers
+ *		work since Linux 6.5; before, registering is EOPNOTSUPP.  Pages
+ *		freed while registered are quarantined until unregistered.
+ *	mlock(), mlockall(), MAP_POPULATE
+ *		map what the client owns; mlock() gives ENOMEM for other pages.
+ *		The pages never leave memory anyway.
+ *	mprotect(), munmap(), mremap() of the same length
+ *		work on any part.  Unmapping frees nothing, and what is mapped again
+ *		holds what it held.  A mapping does not grow and is not doubled by
+ *		mremap(): EFAULT, or EINVAL for MREMAP_DONTUNMAP.
+ *	MADV_DONTNEED	keeps the contents; MADV_REMOVE is refused.
+ *	fork()	leaves the window to the parent.  The child has the descriptor, and so
+ *		the client; its exit returns nothing that the parent's descriptor keeps.
+ *	exec	ends the window.  The client ends with it if the descriptor is
+ *		close-on-exec and was the last.
+ *	core dumps	leave the window out, and MADV_DODUMP is EINVAL.
+ *
  * Every structure begins with its own size, set by the caller to the sizeof it
  * was compiled with, and grows only at its end:
  *
