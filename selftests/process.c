@@ -418,10 +418,11 @@ TEST_F(process, core_dump_leaves_the_window_out)
 	pid = fork();
 	if (!pid) {
 		struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-		char *heap = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *heap;
 
 		map_again(self->base, self->nr_pages, self->fd);
+		heap = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 		memset(heap, 0x67, 4 * PAGE);
 		if (!pages_hold(self->page, SPAN, 0x61) || !pages_hold(self->huge, MEGABLOCK, 0x62))
 			_exit(1);

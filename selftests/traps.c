@@ -15,6 +15,18 @@
 
 #define MEGABLOCK	512
 
+/* Of a race: enough to be lost once where a guard is gone; on a slow machine time ends it. */
+#define RACE_ROUNDS	100
+#define RACE_SECONDS	8
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
 /* ---- ioctl argument placed inside the window while a lock is held -------- */
 
 FIXTURE(argument)
@@ -224,6 +236,7 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 	struct populate_race race = { .fd = client_open() };
 	uint64_t nr_pages = client_info(race.fd).nr_pages;
 	const long span = 1, length = 4096;
+	double until = now() + RACE_SECONDS;
 	pthread_t freer;
 	char *window;
 
@@ -236,7 +249,7 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 	race.last = span + length - 1;
 	pthread_barrier_init(&race.barrier, NULL, 2);
 	pthread_create(&freer, NULL, free_at_once, &race);
-	for (int round = 0; round < 100; round++) {
+	for (int round = 0; round < RACE_ROUNDS && now() < until; round++) {
 		struct pagespan_alloc_at at = {
 			.size = sizeof(at),
 			.flags = PAGESPAN_ALLOC_POPULATE,
@@ -259,8 +272,6 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 	munmap(window, nr_pages * PAGE);
 	close(race.fd);
 }
-
-#define FAULT_ROUNDS	100
 
 struct fault_race {
 	const char *window;		/* NULL at the end */
@@ -302,12 +313,13 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 	struct fault_race race = { 0 };
 	int fd = client_open();
 	uint64_t nr_pages = client_info(fd).nr_pages;
-	unsigned long place = 0;
+	double until = now() + RACE_SECONDS;
+	unsigned long place = 0, round;
 	pthread_t reader;
 
 	race.places = nr_pages / MEGABLOCK;
 	pthread_create(&reader, NULL, read_at_once, &race);
-	for (unsigned long round = 1; round <= FAULT_ROUNDS; round++) {
+	for (round = 1; round <= RACE_ROUNDS && now() < until; round++) {
 		char *window = client_window(fd);
 
 		ASSERT_NE(MAP_FAILED, window);
@@ -330,7 +342,7 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 		munmap(window, nr_pages * PAGE);
 	}
 	race.window = NULL;
-	__atomic_store_n(&race.round, FAULT_ROUNDS + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&race.round, round, __ATOMIC_RELEASE);
 	pthread_join(reader, NULL);
 	close(fd);
 }
@@ -452,14 +464,6 @@ FIXTURE_TEARDOWN(clearing)
 	close(self->victim);
 	close(self->other);
 	close(self->observer);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 /* Leaves every page to be cleared before the victim may have it. */
