@@ -39,7 +39,7 @@ $(SPAN_MAP_HOST)/span_map_%_sanitized: selftests/host/span_map_%.c $(SPAN_MAP_SO
 
 $(SPAN_MAP_HOST)/span_map_%_m32: selftests/host/span_map_%.c $(SPAN_MAP_SOURCES) $(SPAN_MAP_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(SPAN_MAP_CFLAGS) -m32 $< $(SPAN_MAP_SOURCES) -o $@
+	$(CC) $(SPAN_MAP_CFLAGS) -m32 -idirafter /usr/include/x86_64-linux-gnu $< $(SPAN_MAP_SOURCES) -o $@
 
 $(SPAN_MAP_HOST)/fuzz_span_map: selftests/host/fuzz_span_map.c $(SPAN_MAP_SOURCES) $(SPAN_MAP_HEADERS)
 	@mkdir -p $(@D)
