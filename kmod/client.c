@@ -661,8 +661,8 @@ static void settle_together(struct client *client, const struct group *group)
  * @nr: how many there are, at least 1
  *
  * Frees the first range, and with it those behind it that lie near enough for
- * one zap. When it returns no mapping reaches their pages. A page between them that the client gets meanwhile may lose its
- * mapping, but not what it holds.
+ * one zap. When it returns no mapping reaches their pages. A page between them
+ * that the client gets meanwhile may lose its mapping, but not what it holds.
  *
  * Context: process context; no lock held.
  * Return: how many were freed, at least 1, or -EINVAL if the first is empty or the

@@ -54,18 +54,29 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #endif
 
 /*
- * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries.
- * NULL, with no lock held, if there is none, or since 6.5, where what locks one
- * is not exported.
+ * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries,
+ * for compat_unlock_table(). NULL, with no lock held, if there is none, or since
+ * 6.5, where what locks one is not exported. sparse cannot follow a lock that
+ * may be held, and is told of none.
  */
 static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
 				       spinlock_t **lock)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd))
-		return pte_offset_map_lock(mm, pmd, address, lock);
+	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd)) {
+		pte_t *entry = pte_offset_map_lock(mm, pmd, address, lock);
+
+		__release(*lock);
+		return entry;
+	}
 #endif
 	return NULL;
+}
+
+static inline void compat_unlock_table(pte_t *entry, spinlock_t *lock)
+{
+	__acquire(lock);
+	pte_unmap_unlock(entry, lock);
 }
 
 /*

@@ -259,9 +259,9 @@ static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
 }
 
 static void populate_devmap_page(struct vm_area_struct *vma, struct page *page,
-					  unsigned long address)
+				 unsigned long address)
 {
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the table */
 	pte_t *slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
 
 	if (!slot) {
@@ -269,7 +269,7 @@ static void populate_devmap_page(struct vm_area_struct *vma, struct page *page,
 		return;
 	}
 	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), 1);
-	pte_unmap_unlock(slot, lock);
+	compat_unlock_table(slot, lock);
 }
 
 /**
@@ -302,7 +302,7 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
  * @vma: where it was last, NULL at first
  * @table: the table of 4 KiB entries it was in last, locked, or NULL
  * @table_start: the address of that table's first entry
- * @lock: what is locked
+ * @lock: its lock
  */
 struct populate {
 	struct client *client;
@@ -310,14 +310,14 @@ struct populate {
 	struct vm_area_struct *vma;
 	pte_t *table;
 	unsigned long table_start;
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the table */
 };
 
 static void unlock_table(struct populate *populate)
 {
 	if (!populate->table)
 		return;
-	pte_unmap_unlock(populate->table, populate->lock);
+	compat_unlock_table(populate->table, populate->lock);
 	populate->table = NULL;
 }
 

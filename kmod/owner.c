@@ -109,7 +109,8 @@ static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 wor
 			while (same && stop - index >= OWNER_STRIDE &&
 			       stride_is(&pages[index], word, ignore))
 				index += OWNER_STRIDE;
-			while (index < stop && ((READ_ONCE(pages[index]) & ~ignore) == word) == same)
+			while (index < stop &&
+			       ((READ_ONCE(pages[index]) & ~ignore) == word) == same)
 				index++;
 			if (index < stop)
 				break;

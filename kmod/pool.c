@@ -221,6 +221,17 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
 	spin_unlock(&pool->lock);
 }
 
+static __always_inline int count(const struct page *page)
+{
+	/* A plain load: one that changes meanwhile is harmless either way. */
+	return data_race(page->_refcount.counter);
+}
+
+static __always_inline int counts(const struct page *page)
+{
+	return count(page) | count(page + 1) | count(page + 2) | count(page + 3);
+}
+
 /**
  * pool_pinned() - whether any of some pages is mapped or pinned by reference
  * @pool: the pool
@@ -229,9 +240,7 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
  *
  * The pages are in one piece, for pieces are kept apart by a page that nobody
  * owns. Every page has the pool's own reference, so the counts or'ed together
- * are 1 if and only if no page has another. Plain loads, of which the compiler
- * may make one instruction each: counts that change meanwhile are harmless
- * either way.
+ * are 1 if and only if no page has another.
  *
  * Return: true if one has another.
  */
@@ -241,14 +250,10 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	const struct page *end = page + nr_pages;
 	int bits = 0;
 
-#define COUNT(i)	data_race(page[i]._refcount.counter)
-#define COUNTS(i)	(COUNT(i) | COUNT((i) + 1) | COUNT((i) + 2) | COUNT((i) + 3))
 	for (; end - page >= 16; page += 16)
-		bits |= COUNTS(0) | COUNTS(4) | COUNTS(8) | COUNTS(12);
+		bits |= counts(page) | counts(page + 4) | counts(page + 8) | counts(page + 12);
 	for (; page < end; page++)
-		bits |= COUNT(0);
-#undef COUNTS
-#undef COUNT
+		bits |= count(page);
 	return bits != 1;
 }
 

@@ -711,12 +711,12 @@ static u32 drain(struct span_map *map, u32 mb, u64 *pages, u32 nr)
 {
 	const struct span_map_megablock *m = &map->megablocks[mb];
 	u32 begin = m[-1].suffix ? m->prefix : 0, word = begin / 64, taken = 0;
-	u64 *bits = map->bits[mb], first = (u64)mb * MB_PAGES - WALL_PAGES;
-	u64 free, mask = bits_from(begin % 64);
+	u64 *bits = map->bits[mb], first, free, mask = bits_from(begin % 64);
 
 	for (; word < MB_WORDS && taken < nr; word++, mask = ALL) {
+		first = (u64)mb * MB_PAGES - WALL_PAGES + word * 64ULL;
 		for (free = bits[word] & mask; free && taken < nr; free &= free - 1)
-			pages[taken++] = first + word * 64 + lowest_bit(free);
+			pages[taken++] = first + lowest_bit(free);
 		bits[word] = free | (bits[word] & ~mask);
 	}
 	map->free_pages -= taken;

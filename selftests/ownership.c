@@ -267,18 +267,16 @@ TEST_F(pair, bulk_free_takes_ranges_in_any_order)
 TEST_F(pair, bulk_free_of_near_ranges_across_megablocks_frees_each)
 {
 	static struct pagespan_range ranges[PAGESPAN_MAX_COUNT];
-	uint64_t first = 300, next = first, owned = 16384;
+	uint64_t first = 300, next = first, nr_pages = 12288, owned = nr_pages;
 
-	ASSERT_EQ(0, client_alloc_at(self->a, first, owned));
-	memset(self->window_a + first * PAGE, 0x4e, owned * PAGE);
+	ASSERT_EQ(0, client_alloc_at(self->a, first, nr_pages));
+	memset(self->window_a + first * PAGE, 0x4e, nr_pages * PAGE);
 	for (int i = 0; i < PAGESPAN_MAX_COUNT; i++) {
 		ranges[i] = (struct pagespan_range){ next, 1 + i % 13 };
 		next += 1 + i % 13 + i % 10;
 		owned -= 1 + i % 13;
 	}
-	ASSERT_LE(next, first + 16384);
-	for (uint64_t page = first; page < next; page++)
-		touch(self->window_a + page * PAGE, 0x4e);
+	ASSERT_LE(next, first + nr_pages);
 	ASSERT_EQ(PAGESPAN_MAX_COUNT, client_free_ranges(self->a, ranges, PAGESPAN_MAX_COUNT));
 	EXPECT_EQ(owned, client_info(self->a).owned_pages);
 	EXPECT_EQ(self->nr_pages - owned, client_info(self->a).free_pages);

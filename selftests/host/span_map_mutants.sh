@@ -31,7 +31,7 @@ the run to the right is cut at a word|s|if (++word == MB_WORDS)|if (++word >= 1)
 a double free in the first word passes|s/free = (bits\[first \/ 64\] & head) | /free = /
 a double free in the last word passes|s/ | (bits\[end \/ 64 % MB_WORDS\] & tail);/;/
 a double free in a middle word passes|s/free |= bits\[word\] & ~upto_first\[word\] & below_last\[word\];/;/
-a double free of an all-free megablock passes|s/return all_used(m) || !((u32)all_free(m) | /return all_used(m) || !(/
+a double free of an all-free megablock passes|/^static inline bool pages_in_use_within/,/^}/s/return all_used(m) || !((u32)all_free(m) | /return all_used(m) || !(/
 a double free inside a span passes|s/differ |= record ^ in_use;/;/
 inner runs in a word are one short|s/longest = lowest_bit(~(free >> at));/longest = lowest_bit(~(free >> at)) - 1;/
 inner runs in a word are not looked for|s/while (longest < 62) {/while (longest > 62) {/
