@@ -76,7 +76,7 @@ int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero);
 void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
 void client_publish(struct client *client, u64 first, u64 nr_pages);
 u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
-int client_free_page(struct client *client, u64 index);
+long client_free_page(struct client *client, u64 index);
 int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);
 
 /**

@@ -25,7 +25,7 @@
 #define PAGESPAN_MAGIC	0x70737061	/* "pspa" */
 
 /* Pages mapped by reference in one call. */
-#define POPULATE_BATCH	64
+#define POPULATE_BATCH	96
 
 static const struct vm_operations_struct mapping_vm_ops;
 
@@ -143,6 +143,14 @@ static bool huge_slot(struct client *client, struct vm_area_struct *vma, unsigne
 	       pool_is_huge(pool, *first);
 }
 
+static vm_fault_t insert_huge(struct client *client, struct vm_fault *vmf, u64 first, bool write)
+{
+	struct pool *pool = client->registry->pool;
+
+	pool_set_mapped(pool, first);
+	return vmf_insert_pfn_pmd(vmf, devmap_pfn(pool_page(pool, first)), write);
+}
+
 static COMPAT_HUGE_FAULT(mapping_huge_fault)
 {
 	struct client *client = vmf->vma->vm_private_data;
@@ -153,8 +161,7 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 		return VM_FAULT_FALLBACK;
 	down_read(&client->lock);
 	if (client_owns(client, first, HPAGE_PMD_NR))
-		ret = vmf_insert_pfn_pmd(vmf, devmap_pfn(pool_page(client->registry->pool, first)),
-					 vmf->flags & FAULT_FLAG_WRITE);
+		ret = insert_huge(client, vmf, first, vmf->flags & FAULT_FLAG_WRITE);
 	up_read(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
 		stats_count(STATS_FAULT, fault, client->id, first, HPAGE_PMD_NR);
@@ -184,8 +191,7 @@ static bool populate_huge(struct client *client, struct vm_area_struct *vma, uns
 	}
 	if (!vmf.pmd || !pmd_none(*vmf.pmd))
 		return false;
-	return vmf_insert_pfn_pmd(&vmf, devmap_pfn(pool_page(client->registry->pool, first)),
-				  true) == VM_FAULT_NOPAGE;
+	return insert_huge(client, &vmf, first, true) == VM_FAULT_NOPAGE;
 }
 #else
 static bool populate_huge(struct client *client, struct vm_area_struct *vma, unsigned long address)

@@ -157,4 +157,31 @@ static inline void owner_write(struct owner_table *table, u64 first, u64 nr_page
 		owner_write_range(table, first, nr_pages, word);
 }
 
+/**
+ * owner_change() - set the word of a page that has a certain one
+ * @table: the table
+ * @index: page index
+ * @from: the word it must have
+ * @to: the word it is to have
+ *
+ * Others are kept from changing it, as for owner_write().
+ *
+ * Return: whether it had it; if not, nothing has changed.
+ */
+static inline bool owner_change(struct owner_table *table, u64 index, u64 from, u64 to)
+{
+	u64 block = owner_load(owner_block(table, index));
+
+	if (block) {
+		if ((block & ~OWNER_BLOCK_WORD) != from)
+			return false;
+		owner_write_range(table, index, 1, to);
+		return true;
+	}
+	if (owner_load(&table->pages[index]) != from)
+		return false;
+	owner_store(&table->pages[index], to);
+	return true;
+}
+
 #endif

@@ -101,6 +101,7 @@ struct pool_span {
 /* What pool->blocks says beside the page frame. */
 #define POOL_BLOCK_DEVICE	0x1UL	/* its pages are ZONE_DEVICE pages */
 #define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
+#define POOL_BLOCK_MAPPED	2	/* number of the bit set while a 2 MiB entry may map it */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 
@@ -217,6 +218,30 @@ static inline bool pool_is_device(const struct pool *pool, u64 index)
 static inline bool pool_is_huge(const struct pool *pool, u64 index)
 {
 	return pool_block(pool, index) & POOL_BLOCK_HUGE;
+}
+
+/**
+ * pool_set_mapped() - note that a 2 MiB entry is about to map a megablock
+ * @pool: the pool
+ * @index: of its first page
+ */
+static inline void pool_set_mapped(struct pool *pool, u64 index)
+{
+	set_bit(POOL_BLOCK_MAPPED, &pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES]);
+}
+
+/**
+ * pool_clear_mapped() - note that every mapping of a megablock is about to go
+ * @pool: the pool
+ * @index: of its first page
+ *
+ * Return: true if it was noted that a 2 MiB entry maps it.
+ */
+static inline bool pool_clear_mapped(struct pool *pool, u64 index)
+{
+	return pool_block(pool, index) & BIT(POOL_BLOCK_MAPPED) &&
+	       test_and_clear_bit(POOL_BLOCK_MAPPED,
+				  &pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES]);
 }
 
 /**
