@@ -7,9 +7,7 @@
  * instructions, its own included. The timer's interrupts are traced like everything else, so the
  * first operation, which does nothing for a while, tells what the kernel does by itself.
  *
- * Prints one line for each operation, its fields separated by tabs:
- *
- *	operation  microseconds  where it began  where it ended
+ * Prints one line for each operation in the format of vm.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,6 +26,7 @@
 #define MAX_PAGES PAGESPAN_MAX_PAGES
 #define MAX_COUNT PAGESPAN_MAX_COUNT
 #define TRACING   "/sys/kernel/debug/tracing/"
+#define METRIC    "longest stretch with interrupts or preemption off"
 #define REPEATS   3
 
 static int fd;
@@ -268,27 +267,6 @@ static const struct {
 
 /* ---- measuring ---- */
 
-/* The line of the trace that starts with key, without it. */
-static void trace_line(const char *key, char *line, size_t size)
-{
-	FILE *trace = fopen(TRACING "trace", "r");
-	char *at;
-
-	if (!trace)
-		die(TRACING "trace");
-	*line = 0;
-	while (fgets(line, (int)size, trace)) {
-		at = strstr(line, key);
-		if (at) {
-			memmove(line, at + strlen(key), strlen(at + strlen(key)) + 1);
-			line[strcspn(line, "\n")] = 0;
-			break;
-		}
-		*line = 0;
-	}
-	fclose(trace);
-}
-
 static unsigned long read_latency(void)
 {
 	FILE *file = fopen(TRACING "tracing_max_latency", "r");
@@ -300,27 +278,28 @@ static unsigned long read_latency(void)
 	return microseconds;
 }
 
-static void measure(const char *name, void (*run)(void))
+static void measure(const char *name, void (*run)(void), const char *subject)
 {
-	char began[200], ended[200];
+	unsigned long instructions;
 
 	run(); /* what is made once, tables and caches */
 	write_file(TRACING "tracing_on", "0");
-	write_file(TRACING "trace", "");
 	write_file(TRACING "tracing_max_latency", "0");
 	write_file(TRACING "tracing_on", "1");
 	for (int i = 0; i < REPEATS; i++)
 		run();
 	write_file(TRACING "tracing_on", "0");
-	trace_line("=> started at: ", began, sizeof(began));
-	trace_line("=> ended at:   ", ended, sizeof(ended));
-	printf("%s\t%lu\t%s\t%s\n", name, read_latency(), began, ended);
+	instructions = read_latency() * 1000;
+	printf("%s\tpagespan %s\t%s\tinstructions\t%d\t%lu\t%lu\t%lu\t%lu\n", name, subject, METRIC,
+	       REPEATS, instructions, instructions, instructions, instructions);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct pagespan_info info = {.size = sizeof(info)};
 
+	if (argc != 2)
+		die("usage: latency SOURCE");
 	fd = open("/dev/pagespan", O_RDWR);
 	if (fd < 0 || ioctl(fd, PAGESPAN_INFO, &info))
 		die("/dev/pagespan");
@@ -331,6 +310,6 @@ int main(void)
 	write_file(TRACING "options/function-trace", "0");
 	write_file(TRACING "current_tracer", "preemptirqsoff");
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)
-		measure(operations[i].name, operations[i].run);
+		measure(operations[i].name, operations[i].run, argv[1]);
 	return 0;
 }
