@@ -170,8 +170,10 @@ static struct pool_piece *take_piece(struct pool *pool, const struct pool_source
 	int ret;
 
 	piece = kzalloc(sizeof(*piece), GFP_KERNEL);
-	if (!piece)
+	if (!piece) {
+		pool_why(request, "no memory");
 		return ERR_PTR(-ENOMEM);
+	}
 	piece->source = source;
 	piece->withdrawn = true;
 	first = find_room(pool, 0, request->nr_pages, &prev);
@@ -197,6 +199,8 @@ free_piece:
 		pool_why(request,
 			 "the index space, which max_mb= sets, has no room for %llu MiB in one piece",
 			 PAGES_TO_MB(request->nr_pages));
+	else if (ret == -EINTR)
+		pool_why(request, "interrupted by a signal");
 	return ERR_PTR(ret);
 }
 
@@ -326,7 +330,7 @@ static int take_from_system(struct pool *pool, const struct pool_source *only, u
 			    u64 max_pages)
 {
 	u64 wanted = nr_pages ?: default_block(pool, only, max_pages);
-	u64 available = si_mem_available();
+	u64 available = max(si_mem_available(), 0L);
 	u64 left = wanted;
 	int ret;
 
@@ -337,8 +341,10 @@ static int take_from_system(struct pool *pool, const struct pool_source *only, u
 	}
 	if (wanted && is_one_of(&pool_source_hotplug, only)) {
 		ret = take_blocks(pool, &pool_source_hotplug, &left);
-		if (ret == -EINTR || (only && left < wanted))
-			return ret == -EINTR ? ret : 0;
+		if (ret == -EINTR)
+			return ret;
+		if (only && left < wanted)
+			return 0;
 		if (only) {
 			pr_err("%s\n", pool->why_not[only->id]);
 			return ret ?: -EINVAL;
@@ -350,7 +356,9 @@ static int take_from_system(struct pool *pool, const struct pool_source *only, u
 		return 0;
 	ret = take_one(pool, &pool_source_contig, &left);
 	if (ret)
-		pr_err("%s\n", pool->why_not[PAGESPAN_SOURCE_CONTIG]);
+		pr_err("%s%s%s\n", pool->why_not[PAGESPAN_SOURCE_CONTIG],
+		       only ? "" : "; hotplug: ",
+		       only ? "" : pool->why_not[PAGESPAN_SOURCE_HOTPLUG]);
 	return ret;
 }
 

@@ -152,7 +152,7 @@ static bool is_ordinary(const struct candidate *candidate)
 			return false;
 		if (!zone)
 			zone = page_zone(page);
-		if (page_zone(page) != zone || zone_idx(zone) < ZONE_DMA32)
+		if (page_zone(page) != zone)
 			return false;
 		if (!(pfn % SPAN_MAP_MEGABLOCK_PAGES))
 			cond_resched();
@@ -208,13 +208,17 @@ static int unplug(const struct candidate *candidate)
 	return ret;
 }
 
-/* Writes to the state of a memory block; what does the same in the kernel is not for modules. */
+/*
+ * Writes to the state of a memory block; what does the same in the kernel is not
+ * for modules. While somebody else plugs memory the write asks to be restarted.
+ */
 static void write_state(u64 block, const char *state)
 {
+	unsigned long deadline = jiffies + UNPLUG_TIMEOUT;
 	struct path root;
 	struct file *file;
 	char name[64];
-	loff_t pos = 0;
+	ssize_t written;
 
 	task_lock(&init_task);
 	get_fs_root(init_task.fs, &root);
@@ -224,7 +228,9 @@ static void write_state(u64 block, const char *state)
 	path_put(&root);
 	if (IS_ERR(file))
 		return;
-	kernel_write(file, state, strlen(state), &pos);
+	do {
+		written = kernel_write(file, state, strlen(state), &(loff_t){ 0 });
+	} while (written == -ERESTARTNOINTR && time_before(jiffies, deadline));
 	filp_close(file, NULL);
 }
 
