@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Life of the module: parameters that are refused, and loading and unloading
-# that loses no memory. PAGESPAN_KO names the module file; without it modprobe
-# finds it. The module is loaded at the end as it was at the start.
+# that loses no memory. The module is loaded at the end as it was at the start.
 set -u
 
 directory=$(dirname "$0")
@@ -13,31 +12,6 @@ directory=$(dirname "$0")
 rounds=50
 settled=5
 noise_kb=1024
-
-load() {
-	if [ -n "${PAGESPAN_KO:-}" ]; then
-		insmod "$PAGESPAN_KO" "$@"
-	else
-		modprobe pagespan "$@"
-	fi
-}
-
-unload() {
-	rmmod pagespan
-}
-
-kernel_said() {
-	dmesg | tail -n 5 | grep -q "pagespan: $1"
-}
-
-# refused PARAMETER MESSAGE: with it the module does not load and the kernel says why
-refused() {
-	if load "$1" 2>/dev/null; then
-		unload
-		return 1
-	fi
-	[ ! -e /dev/pagespan ] && kernel_said "$2"
-}
 
 refused_phys() {
 	for phys_value in 64M 64M,0 1M,2M 64M,3M 64M,2Mx 0xffffffffffe00000,4M -2M,2M 0,2T; do
@@ -78,7 +52,7 @@ reload_keeps_memory() {
 	least=0
 	while [ "$round" -lt "$rounds" ]; do
 		round=$((round + 1))
-		load size_mb=16 && unload || return 1
+		load source=contig size_mb=16 && unload || return 1
 		[ "$round" -ge "$settled" ] || continue
 		now=$(free_kb)
 		[ "$round" -gt "$settled" ] || least=$now
@@ -89,10 +63,7 @@ reload_keeps_memory() {
 }
 
 needs /sys/module/pagespan/parameters
-parameters=/sys/module/pagespan/parameters
-original="size_mb=$(cat $parameters/size_mb)"
-phys=$(cat $parameters/phys)
-[ "$phys" = "(null)" ] || original="$original phys=$phys"
+remember
 
 echo "TAP version 13"
 echo "1..14"
@@ -123,7 +94,6 @@ quota_is_kept
 result $? module.client_cannot_own_more_than_its_quota
 reload_keeps_memory
 result $? module.loading_and_unloading_loses_no_memory
-# shellcheck disable=SC2086 # several parameters
-load $original
+load_as_before
 result $? module.loads_again
 exit $((failures != 0))

@@ -5,18 +5,12 @@
 # machine does not hibernate while pages are owned. The program `hold` owns pages meanwhile.
 set -u
 
-sys=/sys/class/misc/pagespan
 debug=/sys/kernel/debug/pagespan
 tracing=/sys/kernel/debug/tracing
 directory=$(dirname "$0")
 # shellcheck source=selftests/tap.sh
 . "$directory/tap.sh"
 needs "$sys/pool_pages"
-
-# of FILE: the number in a sysfs file
-of() {
-	cat "$sys/$1"
-}
 
 # Waits until the pages that nothing pins any more have left the quarantine.
 drained() {
@@ -35,17 +29,9 @@ holding() {
 	pinned=0
 	[ "$pages" = "$1" ] || pinned=${1#*,}
 	shift
-	mkfifo /tmp/held.$$ /tmp/done.$$
-	"$directory/hold" "$pages" "$pinned" >/tmp/held.$$ </tmp/done.$$ 7<&- 8>&- &
-	holder=$!
-	exec 7</tmp/held.$$ 8>/tmp/done.$$
-	read -r _ <&7
-	"$@"
+	during "$directory/hold $pages $pinned" "$@"
 	held_status=$?
-	exec 8>&- 7<&-
-	wait "$holder"
 	drained || held_status=1
-	rm -f /tmp/held.$$ /tmp/done.$$
 	return "$held_status"
 }
 
