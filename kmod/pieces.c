@@ -9,8 +9,9 @@
  *	          |#####|#####|     |#####|#####|##   |     |     |
  *	          '- piece 1 -'     '-- piece 2 ---'  '- absent -'
  *
- * No two pieces share a megablock, and between two there is a page that is not
- * there. A page that is not there is in use for the span map and owned by nobody,
+ * Between two pieces there is a whole megablock that is not there, so neither a
+ * span nor a page table, wherever the window lies, reaches from one into another.
+ * A page that is not there is in use for the span map and owned by nobody,
  * so it is never free; hence a span is always physically contiguous, and nothing
  * but the words of pool->blocks has to tell one piece from another. A page has
  * the same place in its megablock physically and by index, so that one that is
@@ -102,12 +103,9 @@ static s64 find_room(struct pool *pool, unsigned long pfn, u64 nr_pages, struct 
 	list_for_each_entry(piece, &pool->pieces, siblings) {
 		u64 end = piece->first + piece->nr_pages;
 
-		if (first + nr_pages < piece->first &&
-		    (first + nr_pages - 1) / BLOCK_PAGES < piece->first / BLOCK_PAGES)
+		if (round_up(first + nr_pages, BLOCK_PAGES) + BLOCK_PAGES <= piece->first)
 			return first;
-		first = round_up(end, BLOCK_PAGES) + pfn % BLOCK_PAGES;
-		if (first == end)
-			first += BLOCK_PAGES;
+		first = round_up(end, BLOCK_PAGES) + BLOCK_PAGES + pfn % BLOCK_PAGES;
 		*prev = &piece->siblings;
 	}
 	return first + nr_pages <= pool->nr_pages ? first : -ENOSPC;
@@ -405,7 +403,7 @@ static int fix_index_space(struct pool *pool, u64 max_pages)
 	if (more)
 		pool->nr_pages = round_up(pool->nr_pages, BLOCK_PAGES) +
 				 round_up(more, BLOCK_PAGES) +
-				 (more / PIECE_ROOM + 1) * BLOCK_PAGES;
+				 (more / PIECE_ROOM + 1) * 2 * BLOCK_PAGES;
 	if (pool->nr_pages > SPAN_MAP_MAX_PAGES) {
 		pr_err("the index space would be larger than 1 TiB\n");
 		return -EINVAL;
