@@ -3,10 +3,12 @@
  * libpagespan: spans, contiguous ranges of 4 KiB pages, from anywhere.
  *
  * Like mmap and munmap: no handle, no initialisation call.  The caller keeps
- * the size; any subset of the pages it owns may be freed, by any thread.
+ * the size; any subset of the pages it owns may be freed, by any thread, as if
+ * it were a span of its own.
  *
  * Sizes are bytes and multiples of PS_PAGE_SIZE, from one page to
- * PS_SPAN_MAX.  The contents of a span are undefined until written.
+ * PS_SPAN_MAX.  The contents of a span are undefined until written.  A span of
+ * 512 pages or more starts at a multiple of 2 MiB.
  *
  * Two backends give the same results:
  *
@@ -14,19 +16,49 @@
  *            reserved.  Used when the device can be opened.
  *   memory   one anonymous reservation of this process, no module needed.
  *
+ * Freed spans are cached, first by the thread that freed them, then centrally,
+ * and go back to the backend in bulk.  The caches are bounded, decay, and are
+ * emptied by ps_trim(); a thread's cache ends with the thread.
+ *
  * The first call that needs a backend chooses one, once per process.  These
- * environment variables are read then:
+ * environment variables are read then; ps_init() can take their place, and
+ * what it sets counts before them:
  *
  *   PAGESPAN_BACKEND     "device" or "memory": this one, or none at all.
  *   PAGESPAN_MEMORY_MB   address space reserved by the memory backend, in MiB
  *                        (1 to 1048576; default: the machine's physical memory).
  *                        Pages cost memory only once touched.
+ *   PAGESPAN_FORK        "fresh" (default) or "copy", see Fork.
+ *   PAGESPAN_DEBUG       "1": nothing is cached, so that a freed page faults at
+ *                        once when it is touched (SIGBUS on the device, SIGSEGV
+ *                        on the memory backend), and freeing a page that is not
+ *                        owned aborts with a message that names it.  The memory
+ *                        backend protects freed pages only as long as the kernel
+ *                        allows more mappings (/proc/sys/vm/max_map_count);
+ *                        from then on they read as zeros, and a line on standard
+ *                        error says so.
+ *   PAGESPAN_STATS       "1": the counters of ps_stats() are printed on standard
+ *                        error when the process exits.
  *
- * Threads: every function may be called from any thread at any time.  None is
- * async-signal-safe.
+ * Threads: every function may be called from any thread at any time.
  *
- * Fork: the child owns nothing.  Its first call opens a backend of its own; the
- * parent's spans are not mapped in it.
+ * Signals: none is async-signal-safe, for a signal may interrupt another of
+ * them.  When memory runs out the answer is ENOMEM, never a signal.
+ *
+ * Fork: by default the child owns nothing.  Its first call opens a backend of
+ * its own; the parent's spans are not mapped in it, their addresses stay out of
+ * use, and freeing one there is -EINVAL.  The child of a fork that does not run
+ * pthread_atfork() handlers (a bare clone()) is the same, but keeps a descriptor
+ * of the device open until its first call.
+ *
+ * With PAGESPAN_FORK=copy the child gets the parent's live spans, copied into
+ * private memory at the same addresses, and goes on using and freeing them; its
+ * backend is "memory" from then on.  On the device the forking thread waits
+ * until they are copied, and calls of other threads that need the backend wait
+ * too; what other threads write meanwhile may or may not be in the copy.  A child
+ * that cannot have the memory aborts.
+ *
+ * Exec and exit give everything back.
  */
 #ifndef PAGESPAN_H
 #define PAGESPAN_H
@@ -42,16 +74,63 @@ extern "C" {
 #define PS_PAGE_SIZE ((size_t)4096)
 #define PS_SPAN_MAX  (65536 * PS_PAGE_SIZE)
 
+/* The largest alignment ps_span_alloc_ex() takes: 2 MiB. */
+#define PS_ALIGN_MAX (512 * PS_PAGE_SIZE)
+
 /**
  * ps_span_alloc() - allocate a span
  * @bytes: a multiple of PS_PAGE_SIZE, 1 page to PS_SPAN_MAX
  *
  * Return: the first byte of a page-aligned span which the caller owns, or NULL
- * with errno: EINVAL (@bytes), ENOMEM (no run of free pages is long enough), or
- * what opening the chosen backend gave (ENOENT or EACCES for a device that
- * is not there or not ours, EINVAL for an environment variable it cannot use).
+ * with errno: EINVAL (@bytes), ENOMEM (no run of free pages is long enough, or
+ * the limit or the device's quota is reached), or what opening a backend gave,
+ * which is never ENOMEM: ENOENT or EACCES for a device that is not there or not
+ * ours, EINVAL for an environment variable it cannot use, ENODEV when the memory
+ * backend cannot reserve its address space.
  */
 void *ps_span_alloc(size_t bytes);
+
+/* Every byte of the span is 0. */
+#define PS_ZERO 0x1u
+
+/*
+ * The span starts at a multiple of 2 MiB whatever its size, and the memory
+ * backend asks for transparent huge pages.
+ */
+#define PS_HUGE 0x2u
+
+/* The span is mapped when the call returns: touching it does not fault. */
+#define PS_POPULATE 0x4u
+
+/* The span is for ps_span_export(): it comes from no cache and goes to none. */
+#define PS_EXPORT 0x8u
+
+/**
+ * ps_span_alloc_ex() - allocate a span that has to be a certain way
+ * @bytes: as ps_span_alloc()
+ * @align: of the address: 0, or a power of two from PS_PAGE_SIZE to PS_ALIGN_MAX
+ * @flags: PS_ZERO, PS_HUGE, PS_POPULATE, PS_EXPORT, or 0
+ *
+ * Freed by ps_span_free() like any other.
+ *
+ * Return: as ps_span_alloc(), and NULL with errno EINVAL (@align, @flags) or
+ * EOPNOTSUPP (PS_EXPORT, which only the device has).
+ */
+void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags);
+
+/**
+ * ps_span_alloc_bulk() - allocate many spans of a size
+ * @bytes: of each, as ps_span_alloc()
+ * @count: how many, at least 1
+ * @spans: where their addresses go, @count of them
+ *
+ * Every one is a span of its own; they are freed in any way, in one
+ * ps_span_free() where they happen to be adjacent.
+ *
+ * Return: 0; or -EINVAL, -ENOMEM or another error of ps_span_alloc(), and then
+ * nothing is allocated and what @spans holds is undefined.
+ */
+int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans);
 
 /**
  * ps_span_free() - free any pages of spans
@@ -59,14 +138,75 @@ void *ps_span_alloc(size_t bytes);
  * @bytes: a multiple of PS_PAGE_SIZE, at least one page; no upper bound, and
  *         the range may cover several spans
  *
- * The pages leave the caller at once.  Touching them afterwards is an error
- * that the device backend answers with SIGBUS.
+ * The pages leave the caller at once; touching them afterwards is an error, of
+ * which only PAGESPAN_DEBUG=1 makes a fault for certain.
  *
- * Return: 0, or -EINVAL when a page of the range is not owned by this process
- * or the arguments are off; then nothing has changed.  Unlike munmap, never
- * -ENOMEM.
+ * Return: 0, or -EINVAL when the arguments are off or the range is not wholly
+ * inside the memory that spans of this process come from; then nothing has
+ * changed.  To free a page in it that the process does not own is undefined,
+ * as a second free() is, except under PAGESPAN_DEBUG=1, which aborts.  Unlike
+ * munmap, never -ENOMEM.
  */
 int ps_span_free(void *ptr, size_t bytes);
+
+/**
+ * ps_span_extend() - grow a span in place
+ * @ptr: page-aligned start of pages the caller owns
+ * @old_bytes: their size
+ * @new_bytes: the size wanted, from @old_bytes to PS_SPAN_MAX
+ *
+ * The pages added are undefined in content.
+ *
+ * Return: 0; -ENOMEM if the pages behind are not all free, or the limit is
+ * reached, or -EINVAL for arguments that are off; then nothing has changed.
+ */
+int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes);
+
+/**
+ * ps_span_export() - make a dma-buf of pages
+ * @ptr: page-aligned start of a range inside a span allocated with PS_EXPORT
+ * @bytes: a multiple of PS_PAGE_SIZE, one page to PS_SPAN_MAX
+ *
+ * Other processes map it, drivers import it.  The pages may be freed before the
+ * dma-buf is released; the kernel then keeps them, charged to this process,
+ * until the last reference is gone.
+ *
+ * Return: a file descriptor with O_CLOEXEC set, owned by the caller; or -EINVAL
+ * for a range that is not all owned or not from PS_EXPORT, -EOPNOTSUPP on
+ * the memory backend, -EMFILE, -ENFILE or -ENOMEM.
+ */
+int ps_span_export(void *ptr, size_t bytes);
+
+/**
+ * ps_trim() - give cached spans back to the backend
+ * @keep_bytes: a multiple of PS_PAGE_SIZE; how much the central cache may keep
+ *
+ * The calling thread's cache and the central one at once, every other thread's
+ * the next time its cache cannot serve it.
+ *
+ * Return: 0, or -EINVAL (@keep_bytes).
+ */
+int ps_trim(size_t keep_bytes);
+
+/**
+ * ps_thread_flush() - hand the calling thread's cached spans to the central cache
+ *
+ * For a thread that is going to sleep for long.  The end of a thread does it.
+ */
+void ps_thread_flush(void);
+
+/**
+ * ps_limit_set() - limit what this process may take
+ * @bytes: a multiple of PS_PAGE_SIZE, or UINT64_MAX for no limit (the default)
+ *
+ * Counts what is held and what is cached.  An allocation that would exceed the
+ * limit first makes the calling thread's cache and the central one give back
+ * what they hold, then fails with ENOMEM.  A limit below what is taken frees
+ * nothing; it only refuses more.  A child of a fork starts without one.
+ *
+ * Return: 0, or -EINVAL (@bytes).
+ */
+int ps_limit_set(uint64_t bytes);
 
 /**
  * ps_backend() - name the backend in use
@@ -78,16 +218,72 @@ int ps_span_free(void *ptr, size_t bytes);
  */
 const char *ps_backend(void);
 
+/* What becomes of spans in the child of a fork; PS_FORK_DEFAULT asks PAGESPAN_FORK. */
+enum ps_fork {
+	PS_FORK_DEFAULT = 0,
+	PS_FORK_FRESH = 1,
+	PS_FORK_COPY = 2,
+};
+
+/**
+ * struct ps_config - choices that ps_init() makes
+ * @backend: "device", "memory", or NULL to ask PAGESPAN_BACKEND
+ * @memory_bytes: as PAGESPAN_MEMORY_MB, in bytes, a multiple of 1 MiB up to
+ *                1 TiB; 0 to ask that variable
+ * @limit_bytes: as ps_limit_set(); 0 for no limit
+ * @fork: enum ps_fork
+ * @debug: 1 for debug mode; 0 to ask PAGESPAN_DEBUG
+ *
+ * All zeros is what happens without ps_init().  Members will be added at the
+ * end, with 0 for what happens without them.
+ */
+struct ps_config {
+	const char *backend;
+	uint64_t memory_bytes;
+	uint64_t limit_bytes;
+	uint32_t fork;
+	uint32_t debug;
+};
+
+/**
+ * ps_init() - choose instead of leaving it to the environment
+ * @config: read during the call
+ * @size: sizeof(*config) as the caller knows it
+ *
+ * Optional.  To be called before any other function, once.  In the child of a
+ * fork that starts afresh the choices still hold, the limit excepted; there
+ * ps_init() may be called again.
+ *
+ * Return: 0; -EALREADY if a backend is open; -E2BIG if @size is larger than the
+ * library knows and a byte beyond is not 0; -EINVAL for other values that are
+ * off; or what opening the backend gave, as for ps_span_alloc().
+ */
+int ps_init(const struct ps_config *config, size_t size);
+
 /**
  * struct ps_stats - what this process has done with spans
- * @spans_allocated: successful ps_span_alloc() calls
+ * @spans_allocated: spans given to callers
  * @spans_freed: successful ps_span_free() calls
- * @bytes_held: owned now
- * @bytes_peak: highest @bytes_held so far
+ * @bytes_held: owned by callers now; what is cached is not
+ * @bytes_peak: the most that was held and cached together at one time
  * @bytes_pool: what the backend can give out at most, to everybody together
+ * @bytes_cached: in caches now, all threads' and the central one
+ * @bytes_limit: as set by ps_limit_set(), or UINT64_MAX
+ * @cache_hits: allocations that a thread's own cache served, without the long way
+ * @refills: calls that took spans from the backend
+ * @spans_refilled: spans they took
+ * @flushes: calls that gave pages back to the backend
+ * @spans_flushed: spans they gave
+ * @handovers: batches of spans that the central cache gave to a thread
+ * @splits: cached spans cut to serve a request for a smaller size
+ * @slot_remaps: 2 MiB parts of the device's window mapped anew, to take a huge
+ *               page again
+ * @threads: threads that have a cache now
+ * @unprotected: frees in debug mode after which the pages could not be protected
  *
  * Counted since the process's first call, or since fork.  Arenas are counted
- * through the spans they use.
+ * through the spans they use.  While other threads allocate and free, the
+ * figures are not of one moment.
  */
 struct ps_stats {
 	uint64_t spans_allocated;
@@ -95,6 +291,18 @@ struct ps_stats {
 	uint64_t bytes_held;
 	uint64_t bytes_peak;
 	uint64_t bytes_pool;
+	uint64_t bytes_cached;
+	uint64_t bytes_limit;
+	uint64_t cache_hits;
+	uint64_t refills;
+	uint64_t spans_refilled;
+	uint64_t flushes;
+	uint64_t spans_flushed;
+	uint64_t handovers;
+	uint64_t splits;
+	uint64_t slot_remaps;
+	uint64_t threads;
+	uint64_t unprotected;
 };
 
 /**
