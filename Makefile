@@ -28,7 +28,10 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
 lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) ## libpagespan.a and .so alone
 	@:
 
-$(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -MMD -MP
+$(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec -MMD -MP
+
+# The slow path of arenas stands on it and preserves every register.
+$(BUILD)/obj/lib/cache.o: CFLAGS += -mgeneral-regs-only
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -42,7 +45,7 @@ $(BUILD)/lib/libpagespan.a: $(LIB_OBJECTS)
 $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/pagespan.map \
-		-Wl,-z,defs $(LIB_OBJECTS) -o $@
+		-Wl,-z,defs,-z,nodelete $(LIB_OBJECTS) -o $@
 	ln -sf $(SONAME) $(@D)/libpagespan.so
 
 -include $(LIB_OBJECTS:.o=.d)

@@ -1,37 +1,91 @@
 /* SPDX-License-Identifier: MIT */
-/* Where spans come from: what a backend is to span.c. */
+/* Where pages come from: what a backend is to the rest of the library. */
 #ifndef PAGESPAN_BACKEND_H
 #define PAGESPAN_BACKEND_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* struct window - where the pages are: page i is at base + i * PS_PAGE_SIZE. */
+#include "pagespan.h"
+
+#define MEGABLOCK_PAGES ((uint32_t)512)
+#define MEGABLOCK_BYTES (MEGABLOCK_PAGES * PS_PAGE_SIZE)
+
+/* The most spans or ranges that one call of a backend handles. */
+#define BACKEND_MAX_COUNT 256
+
+/*
+ * struct window - where the pages are: page i is at base + i * PS_PAGE_SIZE.
+ * @base: a multiple of MEGABLOCK_BYTES
+ * @export_base: a second mapping of the same pages, for those that are exported,
+ *	so that an address tells them from all others; NULL if there is none
+ */
 struct window {
 	char *base;
+	char *export_base;
 	uint64_t nr_pages;
 };
 
+struct range {
+	uint64_t first;
+	uint64_t nr_pages;
+};
+
+/* How the pages have to be: PS_ZERO, PS_HUGE, PS_POPULATE, PS_EXPORT. */
+struct request {
+	uint32_t nr_pages;    /* of each span, 1 to 65536 */
+	uint32_t align_pages; /* a power of two up to MEGABLOCK_PAGES */
+	uint32_t count;       /* spans, 1 to BACKEND_MAX_COUNT */
+	unsigned int flags;
+};
+
 /*
- * struct backend - a source of spans
+ * struct backend - a source of pages
  * @name: what ps_backend() says
  * @open: makes @window; called by one thread, before all others.
  *	0 or -errno, and then nothing is left open.
- * @alloc: takes nr_pages (1 to 65536) pages; the first index, or -errno.
- * @free: gives back any pages, wholly or, with -errno, not at all.
- * @forget: in the child of a fork, drops what open() made; the parent's pages
- *	are not mapped here, and stay the parent's.
+ * @pool_pages: what there is to give out at most
+ * @alloc: takes spans; how many, their first pages in @firsts, or -errno
+ *	if there is not one
+ * @alloc_at: takes exactly these pages; 0 or -errno
+ * @free: gives back ranges, each wholly or not at all, and stops at the first that
+ *	is not all owned; how many it gave back.  In debug mode the pages fault from
+ *	then on.
+ * @owned: whether a page is owned by this process, and in @nr_pages how many from
+ *	there on are like it, or fewer; at most as many as @nr_pages says before
+ * @map_export: makes @window->export_base; 0 or -errno
+ * @export: makes a dma-buf; its descriptor, or -errno
+ * @forget: in the child of a fork, drops what open() made; the pages are not
+ *	mapped here, and stay the parent's
+ * @copy_prepare, @copy_parent, @copy_child: around a fork whose child gets a copy;
+ *	the child's backend is what the last one returns, NULL if it cannot be done
  *
- * alloc and free may be called by several threads at once.
+ * All between open and forget may be called by several threads at once.
  */
 struct backend {
 	const char *name;
 	int (*open)(struct window *window);
-	int64_t (*alloc)(uint32_t nr_pages);
-	int (*free)(uint64_t first, uint64_t nr_pages);
+	uint64_t (*pool_pages)(void);
+	int (*alloc)(const struct request *request, uint64_t *firsts);
+	int (*alloc_at)(const struct range *range);
+	uint32_t (*free)(const struct range *ranges, uint32_t count);
+	bool (*owned)(uint64_t first, uint64_t *nr_pages);
+	int (*map_export)(struct window *window);
+	int (*export)(const struct range *range);
 	void (*forget)(void);
+	void (*copy_prepare)(void);
+	void (*copy_parent)(void);
+	const struct backend *(*copy_child)(const struct window *window);
 };
 
 extern const struct backend backend_device;
 extern const struct backend backend_memory;
+
+/*
+ * Makes the memory backend the owner of an anonymous mapping that is there
+ * already, every page of it in use; 0 or -errno.
+ */
+int backend_memory_adopt(const struct window *window);
 
 #endif

@@ -2,82 +2,336 @@
 /*
  * The device backend: this process is one client of /dev/pagespan, with one
  * window over the whole pool.
+ *
+ * A 2 MiB slot of the window takes a huge page only as long as no single page of
+ * it has been mapped: the page table that this needs stays when the pages go.
+ * So the slots that have had one are remembered, and mapped anew when a span
+ * comes to cover them whole: nothing else of this process is in them then.
+ * Mappings made so never merge again, and the kernel allows a process only so
+ * many, hence REMAPS_MAX.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pagespan.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "address_space.h"
 #include "backend.h"
-#include "pagespan.h"
+#include "counters.h"
 
-static int device = -1;
+/* An eighth of the mappings that Linux allows by default. */
+#define REMAPS_MAX 8192
+
+/* Spans up to this size are mapped in the call that takes them. */
+#define POPULATE_PAGES 64
+
+static struct {
+	int fd;
+	bool huge;
+	char *base;
+	uint64_t nr_pages;
+	uint64_t pool_pages;
+	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
+	_Atomic uint32_t remaps;
+	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
+} device = {.fd = -1};
+
+static size_t window_bytes(void)
+{
+	return device.nr_pages * PS_PAGE_SIZE;
+}
+
+static uint64_t nr_slots(void)
+{
+	return (device.nr_pages + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
+}
+
+static void *map_window(char *at, uint64_t first, size_t bytes, int fixed)
+{
+	return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, device.fd,
+		    (off_t)(first * PS_PAGE_SIZE));
+}
+
+/* A window at an aligned address; NULL with errno. */
+static char *map_aligned_window(void)
+{
+	char *base = address_space_reserve(window_bytes());
+
+	if (!base)
+		return NULL;
+	if (map_window(base, 0, window_bytes(), MAP_FIXED) == MAP_FAILED) {
+		int error = errno;
+
+		munmap(base, window_bytes());
+		errno = error;
+		return NULL;
+	}
+	return base;
+}
 
 static int device_open(struct window *window)
 {
 	struct pagespan_info info = {.size = sizeof(info)};
-	void *base;
 	int error;
-	int fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
 
-	if (fd < 0)
+	device.fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
+	if (device.fd < 0)
 		return -errno;
-	if (ioctl(fd, PAGESPAN_INFO, &info) < 0)
+	if (ioctl(device.fd, PAGESPAN_INFO, &info) < 0)
 		goto fail;
-	base = mmap(NULL, info.nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
+	device.huge = info.flags & PAGESPAN_INFO_HUGE;
+	device.nr_pages = info.nr_pages;
+	device.pool_pages = info.pool_pages;
+	device.remaps = 0;
+	device.broken = mmap(NULL, nr_slots(), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (device.broken == MAP_FAILED)
 		goto fail;
-	device = fd;
-	*window = (struct window){.base = base, .nr_pages = info.nr_pages};
+	device.base = map_aligned_window();
+	if (!device.base)
+		goto unmap;
+	*window = (struct window){.base = device.base, .nr_pages = device.nr_pages};
 	return 0;
 
+unmap:
+	error = errno;
+	munmap((void *)device.broken, nr_slots());
+	errno = error;
 fail:
 	error = errno;
-	close(fd);
+	close(device.fd);
+	device.fd = -1;
 	return -error;
 }
 
-static int64_t device_alloc(uint32_t nr_pages)
+static uint64_t device_pool_pages(void)
 {
-	uint64_t first;
-	struct pagespan_alloc alloc = {
-		.size = sizeof(alloc),
-		.nr_pages = nr_pages,
-		.align_pages = 1,
-		.count = 1,
-		.spans = (uintptr_t)&first,
-	};
-
-	if (ioctl(device, PAGESPAN_ALLOC, &alloc) < 0)
-		return -errno;
-	return (int64_t)first;
+	return device.pool_pages;
 }
 
-static int device_free(uint64_t first, uint64_t nr_pages)
+/* The slots that a range covers in part get, or may get, a page table. */
+static void note_broken(uint64_t first, uint64_t nr_pages)
 {
-	struct pagespan_range range = {.first = first, .nr_pages = nr_pages};
-	struct pagespan_free request = {
-		.size = sizeof(request),
-		.count = 1,
-		.ranges = (uintptr_t)&range,
+	uint64_t end = first + nr_pages;
+	uint64_t slot;
+
+	if (!device.huge)
+		return;
+	for (slot = first / MEGABLOCK_PAGES; slot * MEGABLOCK_PAGES < end; slot++)
+		if (slot * MEGABLOCK_PAGES < first || (slot + 1) * MEGABLOCK_PAGES > end)
+			atomic_store_explicit(&device.broken[slot], 1, memory_order_relaxed);
+}
+
+static void remap_slot(uint64_t slot)
+{
+	char *at = device.base + slot * MEGABLOCK_BYTES;
+
+	if (atomic_fetch_add(&device.remaps, 1) >= REMAPS_MAX ||
+	    map_window(at, slot * MEGABLOCK_PAGES, MEGABLOCK_BYTES, MAP_FIXED) == MAP_FAILED) {
+		atomic_fetch_sub(&device.remaps, 1);
+		return;
+	}
+	atomic_store_explicit(&device.broken[slot], 0, memory_order_relaxed);
+	counters_add(&counters.slot_remaps, 1);
+}
+
+/* Of a span that nobody has seen yet. */
+static void mend_slots(uint64_t first, uint64_t nr_pages)
+{
+	uint64_t end = first + nr_pages;
+	uint64_t slot = (first + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
+
+	if (!device.huge)
+		return;
+	for (; (slot + 1) * MEGABLOCK_PAGES <= end; slot++)
+		if (atomic_load_explicit(&device.broken[slot], memory_order_relaxed))
+			remap_slot(slot);
+}
+
+static int device_alloc(const struct request *request, uint64_t *firsts)
+{
+	bool huge = device.huge && request->nr_pages >= MEGABLOCK_PAGES;
+	/* What takes huge pages is mapped by its first touch, when its slots are whole. */
+	bool populate = !huge && !(request->flags & PS_EXPORT) &&
+			(request->nr_pages <= POPULATE_PAGES || request->flags & PS_POPULATE);
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = (request->flags & PS_ZERO ? PAGESPAN_ALLOC_ZERO : 0) |
+			 (populate ? PAGESPAN_ALLOC_POPULATE : 0),
+		.nr_pages = request->nr_pages,
+		.align_pages = request->align_pages,
+		.count = request->count,
+		.spans = (uintptr_t)firsts,
+		.window = populate ? (uintptr_t)device.base : 0,
+	};
+	int nr = ioctl(device.fd, PAGESPAN_ALLOC, &alloc);
+	int i;
+
+	if (nr < 0)
+		return -errno;
+	for (i = 0; i < nr; i++) {
+		note_broken(firsts[i], request->nr_pages);
+		mend_slots(firsts[i], request->nr_pages);
+	}
+	return nr;
+}
+
+static int device_alloc_at(const struct range *range)
+{
+	struct pagespan_alloc_at at = {
+		.size = sizeof(at),
+		.first = range->first,
+		.nr_pages = (uint32_t)range->nr_pages,
 	};
 
-	return ioctl(device, PAGESPAN_FREE, &request) < 0 ? -errno : 0;
+	if (ioctl(device.fd, PAGESPAN_ALLOC_AT, &at) < 0)
+		return -errno;
+	note_broken(range->first, range->nr_pages);
+	mend_slots(range->first, range->nr_pages);
+	return 0;
+}
+
+static uint32_t device_free(const struct range *ranges, uint32_t count)
+{
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = count,
+		.ranges = (uintptr_t)ranges,
+	};
+	uint32_t i;
+	int nr;
+
+	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
+	/* First: a huge page of which a part leaves comes back in single pages. */
+	for (i = 0; i < count; i++)
+		note_broken(ranges[i].first, ranges[i].nr_pages);
+	nr = ioctl(device.fd, PAGESPAN_FREE, &request);
+	return nr < 0 ? 0 : (uint32_t)nr;
+}
+
+static bool device_owned(uint64_t first, uint64_t *nr_pages)
+{
+	struct pagespan_query query = {
+		.size = sizeof(query),
+		.first = first,
+		.nr_pages = *nr_pages < PAGESPAN_MAX_PAGES ? *nr_pages : PAGESPAN_MAX_PAGES,
+	};
+
+	if (ioctl(device.fd, PAGESPAN_QUERY, &query) < 0)
+		return false;
+	*nr_pages = query.nr_pages;
+	return query.state & PAGESPAN_QUERY_OWNED;
+}
+
+static int device_map_export(struct window *window)
+{
+	window->export_base = map_aligned_window();
+	return window->export_base ? 0 : -errno;
+}
+
+static int device_export(const struct range *range)
+{
+	struct pagespan_export request = {
+		.size = sizeof(request),
+		.flags = O_CLOEXEC,
+		.first = range->first,
+		.nr_pages = range->nr_pages,
+	};
+	int fd = ioctl(device.fd, PAGESPAN_EXPORT, &request);
+
+	return fd < 0 ? -errno : fd;
 }
 
 /* The window is not inherited; the descriptor would keep a dead parent's pages. */
 static void device_forget(void)
 {
-	close(device);
-	device = -1;
+	close(device.fd);
+	device.fd = -1;
+	munmap((void *)device.broken, nr_slots());
+}
+
+static void device_copy_prepare(void)
+{
+	if (pipe2(device.copied, O_CLOEXEC))
+		device.copied[0] = -1;
+}
+
+/* Until the child has closed its end, by being done or by being dead. */
+static void device_copy_parent(void)
+{
+	char nothing;
+
+	if (device.copied[0] < 0)
+		return;
+	close(device.copied[1]);
+	while (read(device.copied[0], &nothing, 1) < 0 && errno == EINTR)
+		;
+	close(device.copied[0]);
+}
+
+/* Copies what is owned into the new window; what is not becomes free there. */
+static bool copy_owned(const struct window *window, const char *from)
+{
+	uint64_t index, run;
+
+	for (index = 0; index < window->nr_pages; index += run) {
+		run = window->nr_pages - index;
+		if (device_owned(index, &run)) {
+			memcpy(window->base + index * PS_PAGE_SIZE, from + index * PS_PAGE_SIZE,
+			       run * PS_PAGE_SIZE);
+		} else {
+			struct range gap = {index, run};
+
+			if (backend_memory.free(&gap, 1) != 1)
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Through the inherited descriptor the child is the same client, and sees what the
+ * parent, which waits, sees.
+ */
+static const struct backend *device_copy_child(const struct window *window)
+{
+	const struct backend *backend = NULL;
+	char *from;
+
+	if (device.copied[0] < 0)
+		return NULL;
+	from = map_window(NULL, 0, window_bytes(), 0);
+	if (from == MAP_FAILED)
+		return NULL;
+	if (mmap(window->base, window_bytes(), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		 0) == window->base &&
+	    !backend_memory_adopt(window) && copy_owned(window, from))
+		backend = &backend_memory;
+	munmap(from, window_bytes());
+	device_forget();
+	close(device.copied[1]);
+	close(device.copied[0]);
+	return backend;
 }
 
 const struct backend backend_device = {
 	.name = "device",
 	.open = device_open,
+	.pool_pages = device_pool_pages,
 	.alloc = device_alloc,
+	.alloc_at = device_alloc_at,
 	.free = device_free,
+	.owned = device_owned,
+	.map_export = device_map_export,
+	.export = device_export,
 	.forget = device_forget,
+	.copy_prepare = device_copy_prepare,
+	.copy_parent = device_copy_parent,
+	.copy_child = device_copy_child,
 };

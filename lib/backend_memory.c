@@ -1,80 +1,65 @@
 // SPDX-License-Identifier: MIT
 /*
  * The memory backend: the module's span map, in process, over one anonymous
- * reservation.  Pages cost memory from their first touch until they are freed.
+ * reservation.  Pages cost memory from their first touch until they come back
+ * here; a free page holds nothing and reads as zeros.
+ *
+ * Pages are dropped before the map says that they are free, so the lock is not
+ * held for it: whoever frees them still owns them.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "../kmod/span_map.h"
+#include "address_space.h"
 #include "backend.h"
-#include "pagespan.h"
+#include "counters.h"
+#include "process.h"
 
-#define PAGES_PER_MB (((size_t)1 << 20) / PS_PAGE_SIZE)
-
-/* The window starts at a multiple of this, so aligned indices are aligned addresses. */
-#define WINDOW_ALIGN ((size_t)512 * PS_PAGE_SIZE)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static struct {
-	pthread_mutex_t lock; /* protects map */
+	pthread_mutex_t lock; /* protects map and unprotected */
 	struct span_map map;
 	void *metadata;
 	size_t metadata_bytes;
 	char *base;
+	bool unprotected; /* debug mode has given up protecting what is free */
 } memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* PAGESPAN_MEMORY_MB in pages, or else the machine's memory; 0 if it is no number in range. */
+static char *address_of(uint64_t index)
+{
+	return memory.base + index * PS_PAGE_SIZE;
+}
+
+/* What was asked for in pages, or else the machine's memory. */
 static uint64_t reservation_pages(void)
 {
-	const char *text = secure_getenv("PAGESPAN_MEMORY_MB");
-	unsigned long long mb;
 	long physical;
-	char *end;
 
-	if (!text) {
-		physical = sysconf(_SC_PHYS_PAGES);
-		if (physical < 1)
-			return 64 * PAGES_PER_MB;
-		return (uint64_t)physical < SPAN_MAP_MAX_PAGES ? (uint64_t)physical :
-								 SPAN_MAP_MAX_PAGES;
-	}
-	if (*text < '0' || *text > '9')
-		return 0;
-	mb = strtoull(text, &end, 10);
-	if (*end || mb < 1 || mb > SPAN_MAP_MAX_PAGES / PAGES_PER_MB)
-		return 0;
-	return mb * PAGES_PER_MB;
+	if (process.config.memory_bytes)
+		return process.config.memory_bytes / PS_PAGE_SIZE;
+	physical = sysconf(_SC_PHYS_PAGES);
+	if (physical < 1)
+		return ((uint64_t)64 << 20) / PS_PAGE_SIZE;
+	return (uint64_t)physical < SPAN_MAP_MAX_PAGES ? (uint64_t)physical : SPAN_MAP_MAX_PAGES;
 }
 
-static void *map_anonymous(size_t bytes, int flags)
+static int make_map(uint64_t nr_pages)
 {
-	void *ptr = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
-			 -1, 0);
-
-	return ptr == MAP_FAILED ? NULL : ptr;
-}
-
-/* Reserves address space at a multiple of WINDOW_ALIGN; a child does not inherit it. */
-static char *reserve_window(size_t bytes)
-{
-	char *raw = map_anonymous(bytes + WINDOW_ALIGN, MAP_NORESERVE);
-	size_t head;
-
-	if (!raw)
-		return NULL;
-	head = -(uintptr_t)raw % WINDOW_ALIGN;
-	if (head)
-		munmap(raw, head);
-	munmap(raw + head + bytes, WINDOW_ALIGN - head);
-	if (madvise(raw + head, bytes, MADV_DONTFORK)) {
-		munmap(raw + head, bytes);
-		return NULL;
-	}
-	return raw + head;
+	memory.metadata_bytes = span_map_metadata_bytes(nr_pages);
+	memory.metadata = mmap(NULL, memory.metadata_bytes, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory.metadata == MAP_FAILED)
+		return -ENOMEM;
+	span_map_init(&memory.map, nr_pages, memory.metadata);
+	return 0;
 }
 
 static int memory_open(struct window *window)
@@ -82,47 +67,177 @@ static int memory_open(struct window *window)
 	uint64_t nr_pages = reservation_pages();
 	size_t bytes;
 
-	if (!nr_pages)
-		return -EINVAL;
-	if (nr_pages > (SIZE_MAX - WINDOW_ALIGN) / PS_PAGE_SIZE)
+	if (nr_pages > (SIZE_MAX - MEGABLOCK_BYTES) / PS_PAGE_SIZE)
 		return -ENOMEM;
 	bytes = nr_pages * PS_PAGE_SIZE;
-	memory.metadata_bytes = span_map_metadata_bytes(nr_pages);
-	memory.metadata = map_anonymous(memory.metadata_bytes, 0);
-	if (!memory.metadata)
+	memory.base = address_space_reserve(bytes);
+	if (!memory.base)
 		return -ENOMEM;
-	memory.base = reserve_window(bytes);
-	if (!memory.base) {
-		munmap(memory.metadata, memory.metadata_bytes);
-		return -ENOMEM;
-	}
-	span_map_init(&memory.map, nr_pages, memory.metadata);
+	if (!process.config.debug && mprotect(memory.base, bytes, PROT_READ | PROT_WRITE))
+		goto unmap;
+	if (madvise(memory.base, bytes, MADV_DONTFORK))
+		goto unmap;
+	if (make_map(nr_pages))
+		goto unmap;
+	memory.unprotected = false;
 	span_map_free(&memory.map, 0, nr_pages);
 	*window = (struct window){.base = memory.base, .nr_pages = nr_pages};
 	return 0;
+
+unmap:
+	munmap(memory.base, bytes);
+	return -ENOMEM;
 }
 
-static int64_t memory_alloc(uint32_t nr_pages)
+int backend_memory_adopt(const struct window *window)
 {
-	int64_t first;
-
-	pthread_mutex_lock(&memory.lock);
-	first = span_map_alloc(&memory.map, nr_pages, 1);
-	pthread_mutex_unlock(&memory.lock);
-	return first;
+	memory.base = window->base;
+	return make_map(window->nr_pages);
 }
 
-/* The lock is held until the pages are dropped, so that no other owner's data is. */
-static int memory_free(uint64_t first, uint64_t nr_pages)
+static uint64_t memory_pool_pages(void)
+{
+	return memory.map.nr_pages;
+}
+
+/*
+ * Every change of protection in the middle of a mapping makes it two, and the kernel
+ * allows a process only so many.  Once that is reached everything stays accessible.
+ */
+static void give_up_protecting(void)
+{
+	static const char message[] =
+		"pagespan: debug: too many mappings; from here on a page that "
+		"is touched after it was freed reads as zeros\n";
+
+	if (memory.unprotected)
+		return;
+	memory.unprotected = true;
+	mprotect(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
+	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+}
+
+/* In debug mode, with the lock held. */
+static void unprotect(uint64_t first, uint64_t nr_pages)
+{
+	if (!memory.unprotected &&
+	    mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+		give_up_protecting();
+}
+
+static void protect(uint64_t first, uint64_t nr_pages)
+{
+	if (!memory.unprotected && mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_NONE))
+		give_up_protecting();
+	if (memory.unprotected)
+		counters_add(&counters.unprotected, 1);
+}
+
+/* Locked memory cannot be dropped, only cleared. */
+static void drop(uint64_t first, uint64_t nr_pages)
+{
+	if (madvise(address_of(first), nr_pages * PS_PAGE_SIZE, MADV_DONTNEED))
+		memset(address_of(first), 0, nr_pages * PS_PAGE_SIZE);
+}
+
+/* Of a span that nobody has seen yet.  The kernel may not know the one or the other advice. */
+static void prepare_span(const struct request *request, uint64_t first)
+{
+	size_t bytes = request->nr_pages * PS_PAGE_SIZE;
+	char *span = address_of(first);
+
+	if (request->flags & PS_HUGE)
+		madvise(span, bytes, MADV_HUGEPAGE);
+	if (request->flags & PS_POPULATE)
+		madvise(span, bytes, MADV_POPULATE_WRITE);
+}
+
+static int memory_alloc(const struct request *request, uint64_t *firsts)
+{
+	int64_t first = -ENOMEM;
+	uint32_t nr, i;
+
+	if (request->flags & PS_EXPORT)
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&memory.lock);
+	for (nr = 0; nr < request->count; nr++) {
+		first = span_map_alloc(&memory.map, request->nr_pages, request->align_pages);
+		if (first < 0)
+			break;
+		firsts[nr] = (uint64_t)first;
+		if (process.config.debug)
+			unprotect((uint64_t)first, request->nr_pages);
+	}
+	pthread_mutex_unlock(&memory.lock);
+	for (i = 0; i < nr; i++)
+		prepare_span(request, firsts[i]);
+	return nr ? (int)nr : (int)first;
+}
+
+static int memory_alloc_at(const struct range *range)
 {
 	int ret;
 
 	pthread_mutex_lock(&memory.lock);
-	ret = span_map_free(&memory.map, first, nr_pages);
-	if (!ret)
-		madvise(memory.base + first * PS_PAGE_SIZE, nr_pages * PS_PAGE_SIZE, MADV_DONTNEED);
+	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
+	if (!ret && process.config.debug)
+		unprotect(range->first, range->nr_pages);
 	pthread_mutex_unlock(&memory.lock);
 	return ret;
+}
+
+/* In debug mode nothing is dropped before the map agrees, and nothing given out before it faults.
+ */
+static bool free_checked(const struct range *range)
+{
+	if (span_map_free(&memory.map, range->first, range->nr_pages))
+		return false;
+	drop(range->first, range->nr_pages);
+	protect(range->first, range->nr_pages);
+	return true;
+}
+
+static uint32_t memory_free(const struct range *ranges, uint32_t count)
+{
+	bool debug = process.config.debug;
+	uint32_t i;
+
+	if (!debug)
+		for (i = 0; i < count; i++)
+			drop(ranges[i].first, ranges[i].nr_pages);
+	pthread_mutex_lock(&memory.lock);
+	for (i = 0; i < count; i++)
+		if (debug ? !free_checked(&ranges[i]) :
+			    span_map_free(&memory.map, ranges[i].first, ranges[i].nr_pages) != 0)
+			break;
+	pthread_mutex_unlock(&memory.lock);
+	return i;
+}
+
+/* A page that can be allocated was not owned. */
+static bool memory_owned(uint64_t first, uint64_t *nr_pages)
+{
+	bool owned;
+
+	pthread_mutex_lock(&memory.lock);
+	owned = span_map_alloc_at(&memory.map, first, 1) != 0;
+	if (!owned)
+		span_map_free(&memory.map, first, 1);
+	pthread_mutex_unlock(&memory.lock);
+	*nr_pages = 1;
+	return owned;
+}
+
+static int memory_map_export(struct window *window)
+{
+	(void)window;
+	return -EOPNOTSUPP;
+}
+
+static int memory_export(const struct range *range)
+{
+	(void)range;
+	return -EOPNOTSUPP;
 }
 
 /* The lock may be held by a thread that this process does not have. */
@@ -132,10 +247,39 @@ static void memory_forget(void)
 	memory.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
+/* The kernel copies the pages, each when one of the two processes writes to it. */
+static void memory_copy_prepare(void)
+{
+	pthread_mutex_lock(&memory.lock);
+	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DOFORK);
+}
+
+static void memory_copy_parent(void)
+{
+	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
+	pthread_mutex_unlock(&memory.lock);
+}
+
+static const struct backend *memory_copy_child(const struct window *window)
+{
+	(void)window;
+	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
+	memory.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	return &backend_memory;
+}
+
 const struct backend backend_memory = {
 	.name = "memory",
 	.open = memory_open,
+	.pool_pages = memory_pool_pages,
 	.alloc = memory_alloc,
+	.alloc_at = memory_alloc_at,
 	.free = memory_free,
+	.owned = memory_owned,
+	.map_export = memory_map_export,
+	.export = memory_export,
 	.forget = memory_forget,
+	.copy_prepare = memory_copy_prepare,
+	.copy_parent = memory_copy_parent,
+	.copy_child = memory_copy_child,
 };

@@ -1,177 +1,336 @@
 // SPDX-License-Identifier: MIT
 /*
- * Spans: choosing a backend, and translating between addresses and the page
- * indices that backends speak of.
+ * Spans, the long way: checking arguments, and everything that a thread's cache
+ * does not serve at once (cache.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "backend.h"
-#include "pagespan.h"
+#include "annotate.h"
+#include "cache.h"
+#include "central.h"
+#include "counters.h"
+#include "debug.h"
+#include "pages.h"
+#include "process.h"
+#include "thread_cache.h"
 
-/* Written under open_lock before backend is published; constant afterwards. */
-static struct window window;
-static const struct backend *_Atomic backend;
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+#define SPAN_MAX_PAGES (PS_SPAN_MAX / PS_PAGE_SIZE)
 
-static struct {
-	_Atomic uint64_t spans_allocated;
-	_Atomic uint64_t spans_freed;
-	_Atomic uint64_t bytes_held;
-	_Atomic uint64_t bytes_peak;
-} counters;
+/* A cached span up to this size is cleared sooner than the backend gives a clear one. */
+#define CLEAR_PAGES 64
 
-/* The child owns nothing, and no other thread of the parent's exists in it. */
-static void start_afresh_in_child(void)
+static bool is_size(size_t bytes)
 {
-	const struct backend *inherited = atomic_load(&backend);
-
-	open_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	if (!inherited)
-		return;
-	inherited->forget();
-	atomic_store(&backend, NULL);
-	memset(&counters, 0, sizeof(counters));
+	return bytes && bytes % PS_PAGE_SIZE == 0 && bytes <= PS_SPAN_MAX;
 }
 
-static int open_either(const struct backend **chosen)
+/* So that huge pages apply. */
+static uint32_t natural_align(uint64_t nr_pages)
 {
-	const char *name = secure_getenv("PAGESPAN_BACKEND");
-	bool any = !name || !*name;
+	return nr_pages >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1;
+}
 
-	if (any || !strcmp(name, backend_device.name)) {
-		int ret = backend_device.open(&window);
+/* ---- allocation ---------------------------------------------------------------------------- */
 
-		if (!ret || !any) {
-			*chosen = &backend_device;
-			return ret;
+/* As pages_take(); what is cached goes back first if that is what it takes. */
+static int take_or_reclaim(const struct backend *backend, const struct request *request,
+			   uint64_t *firsts)
+{
+	int nr = pages_take(backend, request, firsts);
+
+	if (nr != -ENOMEM)
+		return nr;
+	thread_cache_give_back();
+	central_trim(0);
+	thread_caches_trim();
+	return pages_take(backend, request, firsts);
+}
+
+/* From the backend; NULL with errno. */
+static void *alloc_direct(const struct backend *backend, const struct request *request)
+{
+	size_t bytes = request->nr_pages * PS_PAGE_SIZE;
+	char *base = process.window.base;
+	uint64_t first;
+	char *span;
+	int nr;
+
+	if (request->flags & PS_EXPORT) {
+		int ret = process_open_exports(backend);
+
+		if (ret) {
+			errno = -ret;
+			return NULL;
 		}
+		base = process.window.export_base;
 	}
-	if (any || !strcmp(name, backend_memory.name)) {
-		*chosen = &backend_memory;
-		return backend_memory.open(&window);
-	}
-	return -EINVAL;
-}
-
-static int open_backend(void)
-{
-	static bool fork_handled;
-	const struct backend *chosen;
-	int ret = 0;
-
-	pthread_mutex_lock(&open_lock);
-	if (atomic_load(&backend))
-		goto unlock;
-	if (!fork_handled) {
-		ret = -pthread_atfork(NULL, NULL, start_afresh_in_child);
-		if (ret)
-			goto unlock;
-		fork_handled = true;
-	}
-	ret = open_either(&chosen);
-	if (!ret)
-		atomic_store(&backend, chosen);
-unlock:
-	pthread_mutex_unlock(&open_lock);
-	return ret;
-}
-
-/* The backend in use, opened if need be; NULL with errno. */
-static const struct backend *get_backend(void)
-{
-	const struct backend *opened = atomic_load_explicit(&backend, memory_order_acquire);
-	int ret;
-
-	if (__builtin_expect(opened != NULL, 1))
-		return opened;
-	ret = open_backend();
-	if (ret) {
-		errno = -ret;
+	nr = take_or_reclaim(backend, request, &first);
+	if (nr < 0) {
+		errno = -nr;
 		return NULL;
 	}
-	return atomic_load(&backend);
+	counters_add(&counters.allocated, 1);
+	span = base + first * PS_PAGE_SIZE;
+	annotate_long_allocated(span, bytes, request->flags & PS_ZERO);
+	return span;
 }
 
-static void count_allocated(size_t bytes)
+void *span_alloc_long(uint64_t nr_pages)
 {
-	uint64_t held = atomic_fetch_add(&counters.bytes_held, bytes) + bytes;
-	uint64_t peak = atomic_load(&counters.bytes_peak);
+	const struct backend *backend;
+	struct thread_cache *cache;
+	void *span;
 
-	atomic_fetch_add(&counters.spans_allocated, 1);
-	while (held > peak && !atomic_compare_exchange_weak(&counters.bytes_peak, &peak, held))
-		;
-}
-
-void *ps_span_alloc(size_t bytes)
-{
-	const struct backend *from;
-	int64_t first;
-
-	if (!bytes || bytes % PS_PAGE_SIZE || bytes > PS_SPAN_MAX) {
+	if (!nr_pages || nr_pages > SPAN_MAX_PAGES) {
 		errno = EINVAL;
 		return NULL;
 	}
-	from = get_backend();
-	if (!from)
+	backend = process_backend();
+	if (!backend)
 		return NULL;
-	first = from->alloc((uint32_t)(bytes / PS_PAGE_SIZE));
-	if (first < 0) {
-		errno = (int)-first;
-		return NULL;
+	cache = class_of(nr_pages) ? thread_cache_get() : NULL;
+	if (cache) {
+		span = thread_cache_refill(cache, class_of(nr_pages));
+		if (span)
+			return span;
 	}
-	count_allocated(bytes);
-	return window.base + (uint64_t)first * PS_PAGE_SIZE;
+	return alloc_direct(backend, &(struct request){
+					     .nr_pages = (uint32_t)nr_pages,
+					     .align_pages = natural_align(nr_pages),
+					     .count = 1,
+				     });
 }
 
-int ps_span_free(void *ptr, size_t bytes)
+/* What is mapped already is not hurt by it: nothing is in it yet, or zeros are. */
+static void touch(char *span, size_t bytes)
 {
-	const struct backend *to = atomic_load_explicit(&backend, memory_order_acquire);
-	uint64_t offset;
+	size_t at;
+
+	for (at = 0; at < bytes; at += PS_PAGE_SIZE)
+		((volatile char *)span)[at] = 0;
+}
+
+/* A span that may come from a cache; NULL if there is none, or the backend is the better source. */
+static void *alloc_cached(size_t bytes, unsigned int flags)
+{
+	uint32_t nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE);
+	char *span = cache_take(nr_pages);
+
+	if (!span && (nr_pages > CLEAR_PAGES || flags & PS_POPULATE))
+		return NULL;
+	if (!span)
+		span = ps_span_alloc(bytes);
+	if (!span)
+		return NULL;
+	if (flags & PS_ZERO)
+		memset(span, 0, bytes);
+	else if (flags & PS_POPULATE)
+		touch(span, bytes);
+	return span;
+}
+
+void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags)
+{
+	const struct backend *backend;
+	struct request request = {
+		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
+		.align_pages = natural_align(bytes / PS_PAGE_SIZE),
+		.count = 1,
+		.flags = flags,
+	};
+	void *span;
+
+	if (!is_size(bytes) || flags & ~(PS_ZERO | PS_HUGE | PS_POPULATE | PS_EXPORT) ||
+	    (align && (align & (align - 1) || align < PS_PAGE_SIZE || align > PS_ALIGN_MAX))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (align > request.align_pages * PS_PAGE_SIZE)
+		request.align_pages = (uint32_t)(align / PS_PAGE_SIZE);
+	if (flags & PS_HUGE)
+		request.align_pages = MEGABLOCK_PAGES;
+	backend = process_backend();
+	if (!backend)
+		return NULL;
+	if (!(flags & (PS_HUGE | PS_EXPORT)) &&
+	    request.align_pages == natural_align(request.nr_pages)) {
+		span = alloc_cached(bytes, flags);
+		if (span)
+			return span;
+	}
+	span = alloc_direct(backend, &request);
+	if (span && flags & PS_POPULATE)
+		touch(span, bytes);
+	return span;
+}
+
+static void free_spans(size_t bytes, void *const *spans, size_t count)
+{
+	while (count--)
+		ps_span_free(spans[count], bytes);
+}
+
+int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
+{
+	const struct backend *backend;
+	struct request request = {
+		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
+		.align_pages = natural_align(bytes / PS_PAGE_SIZE),
+	};
+	uint64_t firsts[BACKEND_MAX_COUNT];
+	size_t have = 0;
+	int nr, i;
+
+	if (!is_size(bytes) || !count)
+		return -EINVAL;
+	backend = process_backend();
+	if (!backend)
+		return -errno;
+	while (have < count && (spans[have] = cache_take(request.nr_pages)))
+		have++;
+	while (have < count) {
+		request.count = count - have < BACKEND_MAX_COUNT ? (uint32_t)(count - have) :
+								   BACKEND_MAX_COUNT;
+		nr = take_or_reclaim(backend, &request, firsts);
+		if (nr < 0) {
+			free_spans(bytes, spans, have);
+			return nr;
+		}
+		for (i = 0; i < nr; i++) {
+			spans[have] = process.window.base + firsts[i] * PS_PAGE_SIZE;
+			annotate_long_allocated(spans[have++], bytes, false);
+		}
+		counters_add(&counters.allocated, (uint64_t)nr);
+	}
+	return 0;
+}
+
+/* ---- pages that are allocated ---------------------------------------------------------------- */
+
+static bool is_inside(const char *base, const char *ptr, size_t bytes)
+{
+	size_t window_bytes = process.window.nr_pages * PS_PAGE_SIZE;
+	size_t offset = (size_t)ptr - (size_t)base;
+
+	return base && offset < window_bytes && bytes <= window_bytes - offset;
+}
+
+/* The base of the window that a range is in; NULL if it is in none, or no range of pages. */
+static char *window_of(const void *ptr, size_t bytes)
+{
+	if (!bytes || bytes % PS_PAGE_SIZE || (uintptr_t)ptr % PS_PAGE_SIZE)
+		return NULL;
+	if (is_inside(process.window.base, ptr, bytes))
+		return process.window.base;
+	if (is_inside(process.window.export_base, ptr, bytes))
+		return process.window.export_base;
+	return NULL;
+}
+
+static struct range range_in(const char *base, const void *ptr, size_t bytes)
+{
+	return (struct range){
+		.first = (uint64_t)((const char *)ptr - base) / PS_PAGE_SIZE,
+		.nr_pages = bytes / PS_PAGE_SIZE,
+	};
+}
+
+int span_free_long(void *ptr, size_t bytes)
+{
+	const struct backend *backend = process_opened();
+	const char *base = backend ? window_of(ptr, bytes) : NULL;
+	struct range range;
+	uint32_t class;
+
+	if (!base)
+		return -EINVAL;
+	range = range_in(base, ptr, bytes);
+	class = class_of(range.nr_pages);
+	if (class && base == process.window.base) {
+		struct thread_cache *cache = thread_cache_get();
+
+		if (cache && thread_cache_accept(cache, class, ptr))
+			return 0;
+	}
+	annotate_long_freed(ptr, bytes);
+	if (pages_give(backend, &range, 1)) {
+		debug_bad_free(backend, ptr, &range);
+		return -EINVAL;
+	}
+	counters_add(&counters.freed, 1);
+	return 0;
+}
+
+int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes)
+{
+	const struct backend *backend = process_opened();
+	const char *base = backend ? window_of(ptr, old_bytes) : NULL;
+	char *end = (char *)ptr + old_bytes;
+	struct range more;
 	int ret;
 
-	if (!to || !bytes || (uintptr_t)ptr % PS_PAGE_SIZE || bytes % PS_PAGE_SIZE ||
-	    (char *)ptr < window.base)
+	if (!base || !is_size(new_bytes) || new_bytes < old_bytes)
 		return -EINVAL;
-	offset = (uint64_t)((char *)ptr - window.base);
-	if (offset / PS_PAGE_SIZE >= window.nr_pages)
+	if (new_bytes == old_bytes)
+		return 0;
+	if (window_of(ptr, new_bytes) != base)
+		return -ENOMEM;
+	more = range_in(base, end, new_bytes - old_bytes);
+	ret = pages_take_at(backend, &more);
+	if (!ret)
+		annotate_long_allocated(end, new_bytes - old_bytes, false);
+	return ret;
+}
+
+int ps_span_export(void *ptr, size_t bytes)
+{
+	const struct backend *backend = process_opened();
+	const char *base = backend && is_size(bytes) ? window_of(ptr, bytes) : NULL;
+	struct range range;
+
+	if (!base)
 		return -EINVAL;
-	ret = to->free(offset / PS_PAGE_SIZE, bytes / PS_PAGE_SIZE);
-	if (ret)
-		return ret;
-	atomic_fetch_sub(&counters.bytes_held, bytes);
-	atomic_fetch_add(&counters.spans_freed, 1);
+	range = range_in(base, ptr, bytes);
+	if (backend == &backend_device && base != process.window.export_base)
+		return -EINVAL;
+	return backend->export(&range);
+}
+
+/* ---- caches and limits --------------------------------------------------------------------- */
+
+int ps_trim(size_t keep_bytes)
+{
+	if (keep_bytes % PS_PAGE_SIZE)
+		return -EINVAL;
+	if (!process_opened())
+		return 0;
+	thread_cache_give_back();
+	central_trim(keep_bytes);
+	thread_caches_trim();
+	return 0;
+}
+
+void ps_thread_flush(void)
+{
+	if (process_opened())
+		thread_cache_hand_over();
+}
+
+int ps_limit_set(uint64_t bytes)
+{
+	if (bytes % PS_PAGE_SIZE && bytes != UINT64_MAX)
+		return -EINVAL;
+	process_opened();
+	pages_limit_set(bytes);
 	return 0;
 }
 
 const char *ps_backend(void)
 {
-	const struct backend *opened = get_backend();
+	const struct backend *backend = process_backend();
 
-	return opened ? opened->name : NULL;
-}
-
-int ps_stats(struct ps_stats *stats, size_t size)
-{
-	struct ps_stats current;
-
-	if (!size)
-		return -EINVAL;
-	if (!get_backend())
-		return -errno;
-	current = (struct ps_stats){
-		.spans_allocated = atomic_load(&counters.spans_allocated),
-		.spans_freed = atomic_load(&counters.spans_freed),
-		.bytes_held = atomic_load(&counters.bytes_held),
-		.bytes_peak = atomic_load(&counters.bytes_peak),
-		.bytes_pool = window.nr_pages * PS_PAGE_SIZE,
-	};
-	memset(stats, 0, size);
-	memcpy(stats, &current, size < sizeof(current) ? size : sizeof(current));
-	return 0;
+	return backend ? backend->name : NULL;
 }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages on their way from the backend and back: charged against the limit, and counted. */
+#ifndef PAGESPAN_PAGES_H
+#define PAGESPAN_PAGES_H
+
+#include <stdint.h>
+
+#include "backend.h"
+#include "thread_cache.h"
+
+/* As backend->alloc(), and -ENOMEM at the limit or the device's quota. */
+int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts);
+
+/* As backend->alloc_at(), and -ENOMEM. */
+int pages_take_at(const struct backend *backend, const struct range *range);
+
+/* Gives back ranges, which it sorts and merges; 0, or -EINVAL if one is not owned. */
+int pages_give(const struct backend *backend, struct range *ranges, uint32_t count);
+
+/*
+ * struct pages_batch - spans gathered to be given back together
+ *
+ * Starts zeroed; ended by pages_batch_flush().
+ */
+struct pages_batch {
+	uint32_t count;
+	struct range ranges[BACKEND_MAX_COUNT];
+};
+
+/* Adds the spans of a list, each of so many pages; flushes when it is full. */
+void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_pages);
+void pages_batch_flush(struct pages_batch *batch);
+
+/* For ps_limit_set(); pages_limit() says UINT64_MAX for none. */
+void pages_limit_set(uint64_t bytes);
+uint64_t pages_limit(void);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the caches of threads: cache.c is the part that serves at once,
+ * thread_cache.c the long way.
+ *
+ * A cache holds free spans by class: a class for each size up to 256 pages, and
+ * one for each multiple of 2 MiB up to 16 MiB.  In a class there are at most two
+ * lists, linked inside the spans: the loaded one, which spans are taken from
+ * and put to, last in, first out, and the spare one, a whole batch.  When the
+ * loaded list is full it becomes the spare, when it is empty the spare is loaded;
+ * only when that does not help it goes the long way, to hand a batch to
+ * the central cache or to get one.  So what a thread keeps is bounded, and a
+ * thread that frees what another allocates hands over whole batches without
+ * walking them.
+ *
+ * A link does not always sit at the start of its span: those of all spans
+ * would fall into one set of the processor's first cache.  Its cache line is
+ * chosen by the number of the page, and a link points to the next link.  To get the
+ * span, clear the low 12 bits.
+ *
+ *	head ──► page 7 of the window          page 42
+ *	         ┌───────────────────────┐     ┌───────────────────────┐
+ *	         │ line 7: link ─────────┼──►  │ line 42: link ─► NULL │
+ *	         └───────────────────────┘     └───────────────────────┘
+ *
+ * A class that is not active has no room and no list, so the first span freed
+ * of it goes the long way, where it is made active, if need be at the cost
+ * of another.
+ */
+#ifndef PAGESPAN_THREAD_CACHE_H
+#define PAGESPAN_THREAD_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "annotate.h"
+#include "backend.h"
+
+/* The classes: 0 is no size's, 1 to 256 are pages, the others 1 to 8 megablocks. */
+#define CLASS_EXACT_MAX 256
+#define CLASS_HUGE_MAX  8
+#define NR_CLASSES      (CLASS_EXACT_MAX + CLASS_HUGE_MAX + 1)
+
+#define LINK_LINE       64
+#define LINES_IN_PAGE   (PS_PAGE_SIZE / LINK_LINE)
+
+/*
+ * struct link - in a free span
+ * @next: the next link, or NULL
+ * @next_batch, @count: in the first link of a list that is not in a thread's cache
+ */
+struct link {
+	struct link *next;
+	struct link *next_batch;
+	uint64_t count;
+};
+
+/*
+ * struct thread_cache - the owner alone writes it, with plain instructions
+ * @head: the loaded list
+ * @taken: spans that a class has given out, ever
+ * @room: how many spans the loaded list may grow by
+ * @base: of the window
+ * @nr_pages: of the window
+ * @nr_simple: spans of any exact class that start at a page below are inside
+ *
+ * The rest is of the long way:
+ *
+ * @spare: NULL, or a second list of @spare_count spans
+ * @taken_before: @taken a while ago, to tell which classes are idle
+ * @ramp: spans to get when there is none: doubles up to a batch
+ * @active: a bit for each class that may hold spans
+ * @budget: bytes that further classes may come to hold
+ * @added, @removed: spans that came or went other than to and from callers
+ * @misses: of those in @taken, for how many the class was filled first
+ * @generation: of the trim that it last heard of
+ * @decayed_at: seconds, when it last looked for idle classes
+ * @hand: the class to look at next when the budget is used up
+ * @in_use: false for a place that waits for a thread
+ */
+struct thread_cache {
+	struct link *head[NR_CLASSES];
+	uint64_t taken[NR_CLASSES];
+	int32_t room[NR_CLASSES];
+	char *base;
+	uint64_t nr_pages;
+	uint64_t nr_simple;
+
+	struct link *spare[NR_CLASSES];
+	uint32_t taken_before[NR_CLASSES];
+	uint8_t spare_count[NR_CLASSES];
+	uint8_t ramp[NR_CLASSES];
+	uint64_t active[(NR_CLASSES + 63) / 64];
+	uint64_t budget;
+	uint64_t added;
+	uint64_t removed;
+	uint64_t misses;
+	uint64_t generation;
+	int64_t decayed_at;
+	uint32_t hand;
+	bool in_use;
+};
+
+/* Never NULL: a thread without a cache has one that is empty and takes nothing. */
+extern _Thread_local struct thread_cache *thread_cache
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* NULL for none. */
+void thread_cache_set(struct thread_cache *cache);
+
+static inline uint32_t class_of(uint64_t nr_pages)
+{
+	if (nr_pages <= CLASS_EXACT_MAX)
+		return (uint32_t)nr_pages;
+	if (nr_pages % MEGABLOCK_PAGES || nr_pages > (uint64_t)CLASS_HUGE_MAX * MEGABLOCK_PAGES)
+		return 0;
+	return CLASS_EXACT_MAX + (uint32_t)(nr_pages / MEGABLOCK_PAGES);
+}
+
+static inline uint64_t class_pages(uint64_t class)
+{
+	return class <= CLASS_EXACT_MAX ? class : (class - CLASS_EXACT_MAX) * MEGABLOCK_PAGES;
+}
+
+/* How many spans make a batch: 64 pages, or one span. */
+static inline uint32_t class_batch(uint32_t class)
+{
+	return class <= 32 ? 64 / class : 1;
+}
+
+static inline struct link *link_of(void *span, uint64_t page)
+{
+	return (struct link *)((char *)span + (page % LINES_IN_PAGE) * LINK_LINE);
+}
+
+static inline void *span_of(struct link *link)
+{
+	return (void *)((uintptr_t)link & ~(uintptr_t)(PS_PAGE_SIZE - 1));
+}
+
+static inline struct link *link_next(struct link *link)
+{
+	struct link *next;
+
+	annotate_link_opened(link);
+	next = link->next;
+	annotate_link_closed(link);
+	return next;
+}
+
+/*
+ * A copying fork may catch a thread anywhere.  So a list leaves one place before it
+ * gets to another: the child may miss it, but never sees it twice.
+ */
+static inline void cache_ordered(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Takes the span loaded last; there is one. */
+static inline void *cache_pop(struct thread_cache *cache, uint64_t class)
+{
+	struct link *link = cache->head[class];
+
+	cache->head[class] = link_next(link);
+	cache->room[class]++;
+	cache->taken[class]++;
+	annotate_allocated(span_of(link), class_pages(class) * PS_PAGE_SIZE);
+	return span_of(link);
+}
+
+/* Links a span into the loaded list, for which there was room. */
+static inline void cache_push(struct thread_cache *cache, uint64_t class, void *span, uint64_t page)
+{
+	struct link *link = link_of(span, page);
+
+	annotate_freed(span, class_pages(class) * PS_PAGE_SIZE);
+	annotate_link_opened(link);
+	link->next = cache->head[class];
+	annotate_link_closed(link);
+	cache_ordered();
+	cache->head[class] = link;
+}
+
+/* Loads the spare list in place of an empty one; false if there is none. */
+static inline bool cache_load_spare(struct thread_cache *cache, uint32_t class)
+{
+	struct link *list = cache->spare[class];
+
+	if (!list)
+		return false;
+	cache->spare[class] = NULL;
+	cache_ordered();
+	cache->head[class] = list;
+	cache->room[class] = (int32_t)class_batch(class) - cache->spare_count[class];
+	return true;
+}
+
+/* Makes room by making the full list the spare; false if there is a spare, or no list. */
+static inline bool cache_make_spare(struct thread_cache *cache, uint32_t class)
+{
+	struct link *list = cache->head[class];
+
+	if (cache->spare[class] || !list)
+		return false;
+	cache->head[class] = NULL;
+	cache_ordered();
+	cache->spare[class] = list;
+	cache->spare_count[class] = (uint8_t)class_batch(class);
+	cache->room[class] = (int32_t)class_batch(class);
+	return true;
+}
+
+/* The long way, with everything that can go wrong; in span.c. */
+void *span_alloc_long(uint64_t nr_pages);
+int span_free_long(void *ptr, size_t bytes);
+
+/* The calling thread's cache, made if it may have one; else NULL. */
+struct thread_cache *thread_cache_get(void);
+
+/*
+ * A span of a class of which the cache has none, from the central cache, from a
+ * larger cached span, or from the backend, with others for the next calls; or NULL.
+ */
+void *thread_cache_refill(struct thread_cache *cache, uint32_t class);
+
+/* Takes a span that there was no room for; false if the cache is not for its class. */
+bool thread_cache_accept(struct thread_cache *cache, uint32_t class, void *span);
+
+/* Gives the calling thread's cached spans to the central cache, or to the backend. */
+void thread_cache_hand_over(void);
+void thread_cache_give_back(void);
+
+/* All threads are to give back what they cache, each when it next takes the long way. */
+void thread_caches_trim(void);
+
+/*
+ * struct cache_totals - of all caches of threads
+ * @allocated: spans that came out of them to callers
+ * @hits: those of them that were there already
+ * @freed: spans that callers put into them
+ */
+struct cache_totals {
+	uint64_t allocated;
+	uint64_t hits;
+	uint64_t freed;
+	uint64_t bytes;
+	uint64_t threads;
+};
+
+void thread_caches_total(struct cache_totals *totals);
+
+/* Makes the memory of the caches, which the child of a fork finds wiped; 0 or -errno. */
+int thread_caches_open(void);
+
+/* Whether this process is the one that opened them, and not a child of it. */
+bool thread_caches_ours(void);
+
+/* In a child: drops what was inherited. */
+void thread_caches_forget(void);
+
+/*
+ * Around a fork of which the child continues with what is cached.  In the child
+ * the caches of the threads that it does not have go back to the backend.
+ */
+void thread_caches_copy_prepare(void);
+void thread_caches_copy_parent(void);
+void thread_caches_copy_child(void);
+
+#endif
