@@ -17,7 +17,7 @@
  * holds, so that it is no waste beside it; of larger ones, for which the backend
  * has the most work, a part of the pool.
  */
-#define SMALL_SHARE 32
+#define SMALL_SHARE 20
 #define SMALL_LEAST (1 * MB)
 #define HUGE_SHARE  16
 #define HUGE_MOST   (64 * MB)

@@ -29,6 +29,12 @@
 #define THREAD_SHARE 16
 #define THREAD_MOST  ((uint64_t)32 << 20)
 
+/* The longest batch. */
+#define BATCH_PAGES 64
+
+/* Long ways from one look at the clock to the next. */
+#define VISITS 32
+
 /*
  * struct caches - the mapping
  * @ours: not 0 in the process that made it
@@ -69,10 +75,18 @@ static void flip_active(struct thread_cache *cache, uint32_t class)
 	cache->active[class / 64] ^= (uint64_t)1 << class % 64;
 }
 
-/* What a class may come to hold: two batches. */
-static uint64_t class_bytes(uint32_t class)
+/* How many spans make a batch: 64 pages, or one span; two of 2 MiB. */
+static uint8_t batch_of(uint32_t class)
 {
-	return 2 * class_batch(class) * class_pages(class) * PS_PAGE_SIZE;
+	if (class <= BATCH_PAGES / 2)
+		return (uint8_t)(BATCH_PAGES / class);
+	return class == CLASS_EXACT_MAX + 1 ? 2 : 1;
+}
+
+/* What a class may come to hold: two batches. */
+static uint64_t class_bytes(const struct thread_cache *cache, uint32_t class)
+{
+	return 2 * cache->batch[class] * class_pages(class) * PS_PAGE_SIZE;
 }
 
 static uint64_t thread_bytes(void)
@@ -84,7 +98,7 @@ static uint64_t thread_bytes(void)
 
 static uint32_t nr_loaded(const struct thread_cache *cache, uint32_t class)
 {
-	return is_active(cache, class) ? class_batch(class) - (uint32_t)cache->room[class] : 0;
+	return is_active(cache, class) ? cache->batch[class] - (uint32_t)cache->room[class] : 0;
 }
 
 static uint32_t nr_spare(const struct thread_cache *cache, uint32_t class)
@@ -130,7 +144,7 @@ static void deactivate(struct thread_cache *cache, uint32_t class, struct way_ou
 	cache->head[class] = NULL;
 	cache->room[class] = 0;
 	flip_active(cache, class);
-	cache->budget += class_bytes(class);
+	cache->budget += class_bytes(cache, class);
 	cache_ordered();
 	let_go(cache, class, list, count, way);
 	let_spare_go(cache, class, way);
@@ -152,14 +166,14 @@ static bool activate(struct thread_cache *cache, uint32_t class)
 
 	if (is_active(cache, class))
 		return true;
-	if (class_bytes(class) > thread_bytes())
+	if (class_bytes(cache, class) > thread_bytes())
 		return false;
-	while (cache->budget < class_bytes(class))
+	while (cache->budget < class_bytes(cache, class))
 		deactivate_next(cache, &way);
 	pages_batch_flush(&way.out);
-	cache->budget -= class_bytes(class);
+	cache->budget -= class_bytes(cache, class);
 	flip_active(cache, class);
-	cache->room[class] = (int32_t)class_batch(class);
+	cache->room[class] = cache->batch[class];
 	cache->ramp[class] = 1;
 	return true;
 }
@@ -175,7 +189,12 @@ static void empty(struct thread_cache *cache, bool central)
 	pages_batch_flush(&way.out);
 }
 
-/* Classes that gave nothing out since the last time. */
+/* Whether a class has given nothing out lately. */
+static bool is_idle(const struct thread_cache *cache, uint32_t class)
+{
+	return (uint32_t)cache->taken[class] == cache->taken_before[class];
+}
+
 static void decay(struct thread_cache *cache)
 {
 	struct way_out way = {.central = true};
@@ -184,7 +203,7 @@ static void decay(struct thread_cache *cache)
 	for (class = 1; class < NR_CLASSES; class ++) {
 		if (!is_active(cache, class))
 			continue;
-		if ((uint32_t)cache->taken[class] == cache->taken_before[class])
+		if (is_idle(cache, class))
 			deactivate(cache, class, &way);
 		cache->taken_before[class] = (uint32_t)cache->taken[class];
 	}
@@ -195,12 +214,15 @@ static void decay(struct thread_cache *cache)
 static void keep_house(struct thread_cache *cache)
 {
 	uint64_t generation = atomic_load_explicit(&trim_generation, memory_order_relaxed);
-	int64_t now = seconds();
+	int64_t now;
 
 	if (cache->generation != generation) {
 		cache->generation = generation;
 		empty(cache, false);
 	}
+	if (++cache->visits % VISITS)
+		return;
+	now = seconds();
 	if (cache->decayed_at != now) {
 		cache->decayed_at = now;
 		decay(cache);
@@ -259,18 +281,22 @@ static void *refill_from_central(struct thread_cache *cache, uint32_t class)
 	if (!list)
 		return NULL;
 	cache->head[class] = list;
-	cache->room[class] = (int32_t)(class_batch(class) - count);
+	cache->room[class] = (int32_t)(cache->batch[class] - count);
 	cache->added += count;
 	return take_missed(cache, class);
 }
 
-/* The smallest larger span of the same kind; its class, 0 if there is none. */
+/*
+ * The smallest larger span of the same kind, in a class that nobody seems to need: cutting what is
+ * in use moves the shortage, and leaves sizes that nobody asks for.  Its class, 0 if there is none.
+ */
 static uint32_t larger_class(const struct thread_cache *cache, uint32_t class)
 {
 	uint32_t end = class <= CLASS_EXACT_MAX ? CLASS_EXACT_MAX + 1 : NR_CLASSES;
 
 	for (class ++; class < end; class ++)
-		if (is_active(cache, class) && (cache->head[class] || cache->spare[class]))
+		if (is_active(cache, class) && is_idle(cache, class) &&
+		    (cache->head[class] || cache->spare[class]))
 			return class;
 	return 0;
 }
@@ -307,8 +333,8 @@ static void *refill_by_split(struct thread_cache *cache, uint32_t class)
 
 	whole = class_pages(larger);
 	count = whole / nr_pages;
-	if (count > class_batch(class))
-		count = class_batch(class);
+	if (count > cache->batch[class])
+		count = cache->batch[class];
 	if (count * nr_pages < whole)
 		put_rest(cache, span + count * nr_pages * PS_PAGE_SIZE, whole - count * nr_pages);
 	/* That may have been at the expense of this class. */
@@ -324,7 +350,7 @@ static void *refill_by_split(struct thread_cache *cache, uint32_t class)
 /* Twice as many each time, up to a batch. */
 static void *refill_from_backend(struct thread_cache *cache, uint32_t class)
 {
-	uint64_t firsts[64];
+	uint64_t firsts[BATCH_PAGES];
 	struct request request = {
 		.nr_pages = (uint32_t)class_pages(class),
 		.align_pages = class > CLASS_EXACT_MAX ? MEGABLOCK_PAGES : 1,
@@ -334,10 +360,10 @@ static void *refill_from_backend(struct thread_cache *cache, uint32_t class)
 
 	if (nr <= 0)
 		return NULL;
-	if (2 * request.count <= class_batch(class))
+	if (2 * request.count <= cache->batch[class])
 		cache->ramp[class] *= 2;
 	else
-		cache->ramp[class] = (uint8_t)class_batch(class);
+		cache->ramp[class] = cache->batch[class];
 	cache->added += (uint32_t)nr - 1;
 	while (--nr)
 		push(cache, class, window_address(firsts[nr]));
@@ -409,7 +435,7 @@ static void release_place(struct thread_cache *cache)
 static struct thread_cache *take_place(void)
 {
 	struct thread_cache *cache = NULL;
-	uint32_t i;
+	uint32_t i, class;
 
 	central_lock();
 	for (i = 0; i < caches->nr && caches->places[i].in_use; i++)
@@ -429,6 +455,8 @@ static struct thread_cache *take_place(void)
 			.decayed_at = seconds(),
 			.in_use = true,
 		};
+		for (class = 1; class < NR_CLASSES; class ++)
+			cache->batch[class] = batch_of(class);
 	}
 	central_unlock();
 	return cache;

@@ -42,8 +42,8 @@
 #define CLASS_HUGE_MAX  8
 #define NR_CLASSES      (CLASS_EXACT_MAX + CLASS_HUGE_MAX + 1)
 
-#define LINK_LINE       64
-#define LINES_IN_PAGE   (PS_PAGE_SIZE / LINK_LINE)
+#define LINK_LINE       ((size_t)64)
+#define LINE_MIX        85
 
 /*
  * struct link - in a free span
@@ -65,8 +65,9 @@ struct link {
  * @nr_pages: of the window
  * @nr_simple: spans of any exact class that start at a page below are inside
  *
- * The rest is of the long way:
+ * The rest is not touched by a call that is served at once from the loaded list:
  *
+ * @batch: spans in a batch
  * @spare: NULL, or a second list of @spare_count spans
  * @taken_before: @taken a while ago, to tell which classes are idle
  * @ramp: spans to get when there is none: doubles up to a batch
@@ -76,6 +77,7 @@ struct link {
  * @misses: of those in @taken, for how many the class was filled first
  * @generation: of the trim that it last heard of
  * @decayed_at: seconds, when it last looked for idle classes
+ * @visits: how often it took the long way
  * @hand: the class to look at next when the budget is used up
  * @in_use: false for a place that waits for a thread
  */
@@ -87,6 +89,7 @@ struct thread_cache {
 	uint64_t nr_pages;
 	uint64_t nr_simple;
 
+	uint8_t batch[NR_CLASSES];
 	struct link *spare[NR_CLASSES];
 	uint32_t taken_before[NR_CLASSES];
 	uint8_t spare_count[NR_CLASSES];
@@ -98,6 +101,7 @@ struct thread_cache {
 	uint64_t misses;
 	uint64_t generation;
 	int64_t decayed_at;
+	uint32_t visits;
 	uint32_t hand;
 	bool in_use;
 };
@@ -123,15 +127,13 @@ static inline uint64_t class_pages(uint64_t class)
 	return class <= CLASS_EXACT_MAX ? class : (class - CLASS_EXACT_MAX) * MEGABLOCK_PAGES;
 }
 
-/* How many spans make a batch: 64 pages, or one span. */
-static inline uint32_t class_batch(uint32_t class)
-{
-	return class <= 32 ? 64 / class : 1;
-}
-
+/*
+ * The line is bits 6 to 11 of a product in which low bits of the number tell, and those above
+ * them: the pages at which spans of a size start differ in some of them only.
+ */
 static inline struct link *link_of(void *span, uint64_t page)
 {
-	return (struct link *)((char *)span + (page % LINES_IN_PAGE) * LINK_LINE);
+	return (struct link *)((char *)span + (page * LINE_MIX & (PS_PAGE_SIZE - LINK_LINE)));
 }
 
 static inline void *span_of(struct link *link)
@@ -193,7 +195,7 @@ static inline bool cache_load_spare(struct thread_cache *cache, uint32_t class)
 	cache->spare[class] = NULL;
 	cache_ordered();
 	cache->head[class] = list;
-	cache->room[class] = (int32_t)class_batch(class) - cache->spare_count[class];
+	cache->room[class] = cache->batch[class] - cache->spare_count[class];
 	return true;
 }
 
@@ -207,8 +209,8 @@ static inline bool cache_make_spare(struct thread_cache *cache, uint32_t class)
 	cache->head[class] = NULL;
 	cache_ordered();
 	cache->spare[class] = list;
-	cache->spare_count[class] = (uint8_t)class_batch(class);
-	cache->room[class] = (int32_t)class_batch(class);
+	cache->spare_count[class] = cache->batch[class];
+	cache->room[class] = cache->batch[class];
 	return true;
 }
 
