@@ -13,7 +13,7 @@
 #define MB ((uint64_t)1 << 20)
 
 /*
- * What the central cache may hold: of spans up to 1 MiB a part of what the process
+ * What the central cache may hold: of spans below 2 MiB a part of what the process
  * holds, so that it is no waste beside it; of larger ones, for which the backend
  * has the most work, a part of the pool.
  */
@@ -47,7 +47,7 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 
 static enum kind kind_of(uint32_t class)
 {
-	return class <= CLASS_EXACT_MAX ? SMALL : HUGE;
+	return class < MEGABLOCK_PAGES ? SMALL : HUGE;
 }
 
 static uint64_t most_bytes(enum kind kind)

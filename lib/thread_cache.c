@@ -43,7 +43,7 @@
 struct caches {
 	uint64_t ours;
 	uint32_t nr;
-	struct thread_cache places[MAX_CACHES];
+	_Alignas(64) struct thread_cache places[MAX_CACHES];
 };
 
 static struct caches *caches;
@@ -75,14 +75,6 @@ static void flip_active(struct thread_cache *cache, uint32_t class)
 	cache->active[class / 64] ^= (uint64_t)1 << class % 64;
 }
 
-/* How many spans make a batch: 64 pages, or one span; two of 2 MiB. */
-static uint8_t batch_of(uint32_t class)
-{
-	if (class <= BATCH_PAGES / 2)
-		return (uint8_t)(BATCH_PAGES / class);
-	return class == CLASS_EXACT_MAX + 1 ? 2 : 1;
-}
-
 /* What a class may come to hold: two batches. */
 static uint64_t class_bytes(const struct thread_cache *cache, uint32_t class)
 {
@@ -94,6 +86,14 @@ static uint64_t thread_bytes(void)
 	uint64_t share = process.window.nr_pages * PS_PAGE_SIZE / THREAD_SHARE;
 
 	return share < THREAD_MOST ? share : THREAD_MOST;
+}
+
+/* How many spans make a batch: 64 pages, or one span; four of 2 MiB, if they are little enough. */
+static uint8_t batch_of(uint32_t class)
+{
+	if (class <= BATCH_PAGES / 2)
+		return (uint8_t)(BATCH_PAGES / class);
+	return class == MEGABLOCK_PAGES && thread_bytes() >= 16 * MEGABLOCK_BYTES ? 4 : 1;
 }
 
 static uint32_t nr_loaded(const struct thread_cache *cache, uint32_t class)
@@ -292,7 +292,7 @@ static void *refill_from_central(struct thread_cache *cache, uint32_t class)
  */
 static uint32_t larger_class(const struct thread_cache *cache, uint32_t class)
 {
-	uint32_t end = class <= CLASS_EXACT_MAX ? CLASS_EXACT_MAX + 1 : NR_CLASSES;
+	uint32_t end = class < MEGABLOCK_PAGES ? MEGABLOCK_PAGES : NR_CLASSES;
 
 	for (class ++; class < end; class ++)
 		if (is_active(cache, class) && is_idle(cache, class) &&
@@ -353,7 +353,7 @@ static void *refill_from_backend(struct thread_cache *cache, uint32_t class)
 	uint64_t firsts[BATCH_PAGES];
 	struct request request = {
 		.nr_pages = (uint32_t)class_pages(class),
-		.align_pages = class > CLASS_EXACT_MAX ? MEGABLOCK_PAGES : 1,
+		.align_pages = class >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1,
 		.count = cache->ramp[class],
 	};
 	int nr = pages_take(process_opened(), &request, firsts);

@@ -3,7 +3,7 @@
  * Inside the caches of threads: cache.c is the part that serves at once,
  * thread_cache.c the long way.
  *
- * A cache holds free spans by class: a class for each size up to 256 pages, and
+ * A cache holds free spans by class: a class for each size up to 512 pages, and
  * one for each multiple of 2 MiB up to 16 MiB.  In a class there are at most two
  * lists, linked inside the spans: the loaded one, which spans are taken from
  * and put to, last in, first out, and the spare one, a whole batch.  When the
@@ -37,13 +37,13 @@
 #include "annotate.h"
 #include "backend.h"
 
-/* The classes: 0 is no size's, 1 to 256 are pages, the others 1 to 8 megablocks. */
-#define CLASS_EXACT_MAX 256
+/* The classes: 0 is no size's, 1 to 512 are pages, the others 512 and 2 to 8 megablocks. */
+#define CLASS_EXACT_MAX MEGABLOCK_PAGES
 #define CLASS_HUGE_MAX  8
 #define NR_CLASSES      (CLASS_EXACT_MAX + CLASS_HUGE_MAX + 1)
 
-#define LINK_LINE       ((size_t)64)
-#define LINE_MIX        85
+#define LINK_LINE       64
+#define LINES_IN_PAGE   (PS_PAGE_SIZE / LINK_LINE)
 
 /*
  * struct link - in a free span
@@ -127,13 +127,9 @@ static inline uint64_t class_pages(uint64_t class)
 	return class <= CLASS_EXACT_MAX ? class : (class - CLASS_EXACT_MAX) * MEGABLOCK_PAGES;
 }
 
-/*
- * The line is bits 6 to 11 of a product in which low bits of the number tell, and those above
- * them: the pages at which spans of a size start differ in some of them only.
- */
 static inline struct link *link_of(void *span, uint64_t page)
 {
-	return (struct link *)((char *)span + (page * LINE_MIX & (PS_PAGE_SIZE - LINK_LINE)));
+	return (struct link *)((char *)span + page % LINES_IN_PAGE * LINK_LINE);
 }
 
 static inline void *span_of(struct link *link)
