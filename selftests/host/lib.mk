@@ -4,7 +4,7 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span arena
+LIB_TESTS := span cache fork debug stress arena
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
 

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <pagespan.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../in_child.h"
 #include "kselftest_harness.h"
@@ -119,7 +119,7 @@ TEST(one_free_may_cover_neighbouring_spans)
 	EXPECT_EQ(0, ps_span_free(span, 32 * PAGE));
 }
 
-TEST(bad_free_is_einval_and_changes_nothing)
+TEST(free_of_what_is_no_range_of_the_window_is_einval_and_changes_nothing)
 {
 	char *span = ps_span_alloc(4 * PAGE);
 	struct ps_stats before;
@@ -127,10 +127,7 @@ TEST(bad_free_is_einval_and_changes_nothing)
 
 	ASSERT_NE(NULL, span);
 	memset(span, 0x2f, 4 * PAGE);
-	ASSERT_EQ(0, ps_span_free(span + 3 * PAGE, PAGE));
 	before = stats();
-	EXPECT_EQ(-EINVAL, ps_span_free(span + 3 * PAGE, PAGE));
-	EXPECT_EQ(-EINVAL, ps_span_free(span, 4 * PAGE));
 	EXPECT_EQ(-EINVAL, ps_span_free(span, 0));
 	EXPECT_EQ(-EINVAL, ps_span_free(span, PAGE - 1));
 	EXPECT_EQ(-EINVAL, ps_span_free(span + 1, PAGE));
@@ -141,8 +138,35 @@ TEST(bad_free_is_einval_and_changes_nothing)
 	EXPECT_EQ(-EINVAL, ps_span_free((void *)-PAGE, PAGE));
 	EXPECT_EQ(before.bytes_held, stats().bytes_held);
 	EXPECT_EQ(before.spans_freed, stats().spans_freed);
-	EXPECT_EQ(0x2f, span[3 * PAGE - 1]);
-	EXPECT_EQ(0, ps_span_free(span, 3 * PAGE));
+	EXPECT_EQ(0x2f, span[4 * PAGE - 1]);
+	EXPECT_EQ(0, ps_span_free(span, 4 * PAGE));
+}
+
+/* Wherever in the window it starts: in a window of which every page is allocated. */
+TEST(free_of_a_range_that_leaves_the_window_is_einval)
+{
+	if (on_device())
+		SKIP(return, "the window is everybody's");
+	EXPECT_EQ(0, IN_CHILD({
+		static char *spans[1024];
+		char *base = (char *)UINTPTR_MAX;
+
+		setenv("PAGESPAN_MEMORY_MB", "4", 1);
+		for (int i = 0; i < 1024; i++) {
+			spans[i] = ps_span_alloc(PAGE);
+			if (!spans[i])
+				_exit(1);
+			if (spans[i] < base)
+				base = spans[i];
+		}
+		for (size_t first = 0; first < 1024; first++)
+			if (ps_span_free(base + first * PAGE, (1025 - first) * PAGE) != -EINVAL)
+				_exit(2);
+		if (ps_span_free(base - PAGE, PAGE) != -EINVAL)
+			_exit(3);
+		if (ps_span_free(base, 1024 * PAGE) || stats().bytes_held)
+			_exit(4);
+	}));
 }
 
 TEST(free_before_any_allocation_is_einval)
@@ -189,6 +213,287 @@ TEST(exhausted_pool_is_enomem_and_recovers)
 	}));
 }
 
+static bool is_zero(const char *span, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if (span[i])
+			return false;
+	return true;
+}
+
+TEST(span_is_aligned_as_asked)
+{
+	static const size_t pages[] = {1, 3, 16, 511, 512, 700};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		for (size_t align = PAGE; align <= PS_ALIGN_MAX; align *= 2) {
+			char *span = ps_span_alloc_ex(pages[i] * PAGE, align, 0);
+
+			ASSERT_NE(NULL, span);
+			EXPECT_EQ(0, (uintptr_t)span % align);
+			span[0] = span[pages[i] * PAGE - 1] = 1;
+			EXPECT_EQ(0, ps_span_free(span, pages[i] * PAGE));
+		}
+	}
+}
+
+TEST(span_of_2_mib_and_more_is_aligned_to_2_mib)
+{
+	for (size_t pages = 512; pages < 3000; pages += 355) {
+		char *odd = ps_span_alloc(PAGE);
+		char *span = ps_span_alloc(pages * PAGE);
+
+		ASSERT_NE(NULL, span);
+		EXPECT_EQ(0, (uintptr_t)span % (512 * PAGE));
+		EXPECT_EQ(0, ps_span_free(odd, PAGE));
+		EXPECT_EQ(0, ps_span_free(span, pages * PAGE));
+	}
+}
+
+TEST(arguments_of_alloc_ex_out_of_range_are_einval)
+{
+	static const struct {
+		size_t bytes, align;
+		unsigned int flags;
+	} bad[] = {
+		{0, 0, 0}, {PAGE + 1, 0, 0}, {PS_SPAN_MAX + PAGE, 0, 0}, {PAGE, 1, 0},
+		{PAGE, 3 * PAGE, 0}, {PAGE, 2 * PS_ALIGN_MAX, 0}, {PAGE, SIZE_MAX, 0},
+		{PAGE, 0, 0x10}, {PAGE, 0, ~0u},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		errno = 0;
+		EXPECT_EQ(NULL, ps_span_alloc_ex(bad[i].bytes, bad[i].align, bad[i].flags));
+		EXPECT_EQ(EINVAL, errno);
+	}
+}
+
+/* Whether it comes from a cache or not. */
+TEST(zeroed_span_is_zero_in_every_byte)
+{
+	static const size_t pages[] = {1, 7, 16, 100, 300, 512, 600, 1024};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		size_t bytes = pages[i] * PAGE;
+
+		for (int round = 0; round < 4; round++) {
+			unsigned int flags = PS_ZERO | (round % 2 ? PS_POPULATE : 0);
+			char *span = ps_span_alloc_ex(bytes, round == 3 ? PS_ALIGN_MAX : 0, flags);
+
+			ASSERT_NE(NULL, span);
+			EXPECT_TRUE(is_zero(span, bytes));
+			memset(span, 0xa5, bytes);
+			ASSERT_EQ(0, ps_span_free(span, bytes));
+			if (round == 1)
+				ps_trim(0);
+		}
+	}
+}
+
+TEST(huge_and_populated_spans_can_be_written_and_freed_in_part)
+{
+	static const unsigned int flags[] = {PS_HUGE, PS_POPULATE, PS_HUGE | PS_POPULATE | PS_ZERO};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		size_t bytes = 1024 * PAGE;
+		char *span = ps_span_alloc_ex(bytes, 0, flags[i]);
+
+		ASSERT_NE(NULL, span);
+		EXPECT_EQ(0, (uintptr_t)span % PS_ALIGN_MAX);
+		memset(span, 3, bytes);
+		EXPECT_EQ(0, ps_span_free(span + 100 * PAGE, 700 * PAGE));
+		EXPECT_EQ(3, span[99 * PAGE]);
+		EXPECT_EQ(3, span[800 * PAGE]);
+		EXPECT_EQ(0, ps_span_free(span, 100 * PAGE));
+		EXPECT_EQ(0, ps_span_free(span + 800 * PAGE, 224 * PAGE));
+	}
+}
+
+TEST(extended_span_keeps_its_place_and_contents)
+{
+	char *span = ps_span_alloc_ex(64 * PAGE, PS_ALIGN_MAX, 0);
+	uint64_t held;
+
+	ASSERT_NE(NULL, span);
+	memset(span, 0x44, 64 * PAGE);
+	/* The pages behind are free: nothing is cached, and the span starts a megablock. */
+	ps_trim(0);
+	held = stats().bytes_held;
+	ASSERT_EQ(0, ps_span_extend(span, 64 * PAGE, 200 * PAGE));
+	EXPECT_EQ(held + 136 * PAGE, stats().bytes_held);
+	memset(span + 64 * PAGE, 0x45, 136 * PAGE);
+	EXPECT_EQ(0x44, span[64 * PAGE - 1]);
+	EXPECT_EQ(0, ps_span_extend(span, 200 * PAGE, 200 * PAGE));
+	EXPECT_EQ(0, ps_span_free(span, 200 * PAGE));
+}
+
+TEST(extension_that_cannot_be_is_refused_and_changes_nothing)
+{
+	char *span = ps_span_alloc(32 * PAGE);
+	uint64_t held;
+
+	ASSERT_NE(NULL, span);
+	memset(span, 0x46, 32 * PAGE);
+	held = stats().bytes_held;
+	EXPECT_EQ(-ENOMEM, ps_span_extend(span, 16 * PAGE, 20 * PAGE));
+	EXPECT_EQ(-ENOMEM, ps_span_extend(span, 16 * PAGE, 33 * PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_extend(span, 32 * PAGE, 31 * PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_extend(span, 0, PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_extend(span, PAGE, PAGE + 1));
+	EXPECT_EQ(-EINVAL, ps_span_extend(span + 1, PAGE, 2 * PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_extend(span, PAGE, PS_SPAN_MAX + PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_extend(NULL, PAGE, 2 * PAGE));
+	EXPECT_EQ(held, stats().bytes_held);
+	for (size_t i = 0; i < 32 * PAGE; i++)
+		ASSERT_EQ(0x46, span[i]);
+	EXPECT_EQ(0, ps_span_free(span, 32 * PAGE));
+}
+
+TEST(bulk_spans_are_apart_and_each_can_be_freed)
+{
+	enum { COUNT = 700 };
+	static void *spans[COUNT];
+	uint64_t held = stats().bytes_held;
+
+	ASSERT_EQ(0, ps_span_alloc_bulk(3 * PAGE, COUNT, spans));
+	EXPECT_EQ(held + COUNT * 3 * PAGE, stats().bytes_held);
+	for (int i = 0; i < COUNT; i++)
+		memset(spans[i], i, 3 * PAGE);
+	for (int i = 0; i < COUNT; i++) {
+		for (size_t at = 0; at < 3 * PAGE; at += 512)
+			ASSERT_EQ((char)i, ((char *)spans[i])[at]);
+		ASSERT_EQ(0, ps_span_free(spans[i], 3 * PAGE));
+	}
+	EXPECT_EQ(held, stats().bytes_held);
+}
+
+TEST(bulk_that_does_not_fit_takes_nothing)
+{
+	enum { COUNT = 1 << 15 };
+	static void *spans[COUNT];
+
+	EXPECT_EQ(-EINVAL, ps_span_alloc_bulk(PAGE, 0, spans));
+	EXPECT_EQ(-EINVAL, ps_span_alloc_bulk(PAGE + 1, 1, spans));
+	EXPECT_EQ(0, IN_CHILD({
+		setenv("PAGESPAN_MEMORY_MB", "64", 1);
+		if (ps_span_alloc_bulk(8 * PAGE, COUNT, spans) != -ENOMEM)
+			_exit(1);
+		if (stats().bytes_held)
+			_exit(2);
+		if (ps_span_alloc_bulk(PAGE, 1000, spans))
+			_exit(3);
+	}));
+}
+
+TEST(limit_is_obeyed_and_what_is_cached_counts_but_does_not_hinder)
+{
+	EXPECT_EQ(-EINVAL, ps_limit_set(1));
+	EXPECT_EQ(0, IN_CHILD({
+		char *spans[64];
+		int count = 0;
+
+		if (ps_limit_set(64 * PAGE) || stats().bytes_limit != 64 * PAGE)
+			_exit(1);
+		while (count < 64 && (spans[count] = ps_span_alloc(PAGE)))
+			count++;
+		if (count != 64 || ps_span_alloc(PAGE) || errno != ENOMEM)
+			_exit(2);
+		while (count--)
+			if (ps_span_free(spans[count], PAGE))
+				_exit(3);
+		/* 64 single pages are cached now. */
+		spans[0] = ps_span_alloc(64 * PAGE);
+		if (!spans[0] || stats().bytes_held + stats().bytes_cached != 64 * PAGE)
+			_exit(4);
+		if (ps_span_extend(spans[0], 64 * PAGE, 65 * PAGE) != -ENOMEM)
+			_exit(5);
+		if (ps_limit_set(UINT64_MAX) || !ps_span_alloc(64 * PAGE))
+			_exit(6);
+	}));
+}
+
+TEST(configuration_counts_before_the_environment)
+{
+	struct ps_config config = {
+		.backend = "memory",
+		.memory_bytes = 16 << 20,
+		.limit_bytes = 8 * PAGE,
+		.fork = PS_FORK_FRESH,
+	};
+	struct {
+		struct ps_config known;
+		uint64_t later;
+	} larger = {.later = 0};
+
+	ASSERT_NE(NULL, ps_backend());
+	EXPECT_EQ(-EALREADY, ps_init(&config, sizeof(config)));
+	EXPECT_EQ(0, IN_CHILD({
+		setenv("PAGESPAN_MEMORY_MB", "32", 1);
+		larger.later = 1;
+		if (ps_init(&larger.known, sizeof(larger)) != -E2BIG)
+			_exit(1);
+		config.memory_bytes++;
+		if (ps_init(&config, sizeof(config)) != -EINVAL)
+			_exit(2);
+		config.memory_bytes--;
+		config.fork = 3;
+		if (ps_init(&config, sizeof(config)) != -EINVAL)
+			_exit(3);
+		config.fork = PS_FORK_FRESH;
+		config.backend = "disk";
+		if (ps_init(&config, sizeof(config)) != -EINVAL)
+			_exit(4);
+		config.backend = "memory";
+		larger.known = config;
+		larger.later = 0;
+		if (ps_init(&larger.known, sizeof(larger)))
+			_exit(5);
+		if (strcmp(ps_backend(), "memory") || stats().bytes_pool != 16 << 20)
+			_exit(6);
+		if (stats().bytes_limit != 8 * PAGE || ps_span_alloc(9 * PAGE))
+			_exit(7);
+		if (ps_init(&config, sizeof(config)) != -EALREADY)
+			_exit(8);
+	}));
+}
+
+TEST(exported_span_is_shared_through_its_descriptor)
+{
+	char *span = ps_span_alloc_ex(4 * PAGE, 0, PS_EXPORT);
+	char *plain = ps_span_alloc(4 * PAGE);
+	char *other;
+	int fd;
+
+	if (!on_device()) {
+		EXPECT_EQ(NULL, span);
+		EXPECT_EQ(EOPNOTSUPP, errno);
+		EXPECT_EQ(-EOPNOTSUPP, ps_span_export(plain, 4 * PAGE));
+		EXPECT_EQ(0, ps_span_free(plain, 4 * PAGE));
+		return;
+	}
+	ASSERT_NE(NULL, span);
+	span[PAGE] = 0x33;
+	EXPECT_EQ(-EINVAL, ps_span_export(plain, 4 * PAGE));
+	EXPECT_EQ(-EINVAL, ps_span_export(span, PAGE - 1));
+	fd = ps_span_export(span, 4 * PAGE);
+	ASSERT_LE(0, fd);
+	other = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, other);
+	EXPECT_EQ(0x33, other[PAGE]);
+	/* Freed, they go to no cache; they stay where they are as long as they are shared. */
+	EXPECT_EQ(0, ps_span_free(span, 4 * PAGE));
+	for (int i = 0; i < 100; i++) {
+		char *next = ps_span_alloc(4 * PAGE);
+
+		ASSERT_NE(NULL, next);
+		memset(next, 0x7e, 4 * PAGE);
+	}
+	EXPECT_EQ(0x33, other[PAGE]);
+	munmap(other, 4 * PAGE);
+	close(fd);
+	EXPECT_EQ(0, ps_span_free(plain, 4 * PAGE));
+}
+
 TEST(statistics_count_calls_and_bytes)
 {
 	struct ps_stats before = stats();
@@ -223,56 +528,6 @@ TEST(statistics_of_another_size_are_cut_or_padded)
 	EXPECT_EQ(-EINVAL, ps_stats(&larger.known, 0));
 }
 
-TEST(child_of_a_fork_starts_with_nothing)
-{
-	char *span = ps_span_alloc(4 * PAGE);
-
-	ASSERT_NE(NULL, span);
-	memset(span, 0x61, 4 * PAGE);
-	EXPECT_EQ(0, IN_CHILD({
-		char *own;
-
-		if (ps_span_free(span, 4 * PAGE) != -EINVAL)
-			_exit(1);
-		if (stats().bytes_held || stats().spans_allocated)
-			_exit(2);
-		own = ps_span_alloc(8 * PAGE);
-		if (!own)
-			_exit(3);
-		memset(own, 0x62, 8 * PAGE);
-		if (ps_span_free(own, 8 * PAGE))
-			_exit(4);
-	}));
-	EXPECT_EQ(0x61, span[4 * PAGE - 1]);
-	EXPECT_EQ(0, ps_span_free(span, 4 * PAGE));
-}
-
-TEST(span_is_not_mapped_in_a_child)
-{
-	volatile char *span = ps_span_alloc(PAGE);
-
-	ASSERT_NE(NULL, span);
-	span[0] = 1;
-	EXPECT_EQ(128 + SIGSEGV, IN_CHILD(signal(SIGSEGV, SIG_DFL); _exit(span[0])));
-}
-
-TEST(freed_page_on_the_device_raises_sigbus)
-{
-	volatile char *span;
-
-	if (!on_device())
-		SKIP(return, "the memory backend does not promise it");
-	EXPECT_EQ(128 + SIGBUS, IN_CHILD({
-		signal(SIGBUS, SIG_DFL);
-		span = ps_span_alloc(2 * PAGE);
-		span[0] = span[PAGE] = 1;
-		ps_span_free((void *)span, PAGE);
-		if (span[PAGE] != 1)
-			_exit(1);
-		span[0] = 1;
-	}));
-}
-
 static void *churn(void *arg)
 {
 	unsigned int seed = (unsigned int)(uintptr_t)arg;
@@ -282,7 +537,7 @@ static void *churn(void *arg)
 		size_t pages;
 	} slots[32] = {0};
 
-	for (int round = 0; round < 4000; round++) {
+	for (int round = 0; round < 1000; round++) {
 		int i = rand_r(&seed) % 32;
 		size_t pages = slots[i].pages;
 
