@@ -296,28 +296,34 @@ static bool copy_owned(const struct window *window, const char *from)
 
 /*
  * Through the inherited descriptor the child is the same client, and sees what the
- * parent, which waits, sees.
+ * parent, which waits, sees.  The new window comes first, lest the kernel puts that of
+ * the parent where it has to be.
  */
-static const struct backend *device_copy_child(const struct window *window)
+static bool copy_window(const struct window *window)
 {
-	const struct backend *backend = NULL;
+	bool copied;
 	char *from;
 
-	if (device.copied[0] < 0)
-		return NULL;
-	from = map_window(NULL, 0, window_bytes(), 0);
-	if (from == MAP_FAILED)
-		return NULL;
 	if (mmap(window->base, window_bytes(), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-		 0) == window->base &&
-	    !backend_memory_adopt(window) && copy_owned(window, from))
-		backend = &backend_memory;
+		 0) != window->base)
+		return false;
+	from = map_window(NULL, 0, window_bytes(), 0);
+	if (from == MAP_FAILED)
+		return false;
+	copied = !backend_memory_adopt(window) && copy_owned(window, from);
 	munmap(from, window_bytes());
+	return copied;
+}
+
+static const struct backend *device_copy_child(const struct window *window)
+{
+	if (device.copied[0] < 0 || !copy_window(window))
+		return NULL;
 	device_forget();
 	close(device.copied[1]);
 	close(device.copied[0]);
-	return backend;
+	return &backend_memory;
 }
 
 const struct backend backend_device = {
