@@ -5,19 +5,24 @@
 # harness.
 
 LIB_TESTS := span cache fork debug stress arena
+# Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
+LIB_TSAN_TESTS := cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
+LIB_TEST_HEADERS := selftests/in_child.h selftests/host/tap.h $(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
 .PHONY: lib-tests
-lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized)
+lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
+	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan)
 
-$(BUILD)/host/lib_%: selftests/host/lib_%.c selftests/in_child.h $(BUILD)/lib/libpagespan.a lib/include/pagespan.h \
-		lib/include/pagespan/arena.h
+$(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/libpagespan.a
 	@mkdir -p $(@D)
 	$(CC) $(LIB_TEST_CFLAGS) $< $(BUILD)/lib/libpagespan.a -lpthread -o $@
 
-$(BUILD)/host/lib_%_sanitized: selftests/host/lib_%.c selftests/in_child.h $(LIB_SOURCES) $(wildcard lib/*.h) \
-		lib/include/pagespan.h lib/include/pagespan/arena.h kmod/span_map.h
+$(BUILD)/host/lib_%_sanitized: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+$(BUILD)/host/lib_%_tsan: SANITIZE := -fsanitize=thread
+
+$(BUILD)/host/lib_%_sanitized $(BUILD)/host/lib_%_tsan: selftests/host/lib_%.c $(LIB_TEST_HEADERS) \
+		$(LIB_SOURCES) $(wildcard lib/*.h) kmod/span_map.h
 	@mkdir -p $(@D)
-	$(CC) $(LIB_TEST_CFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all \
-		$< $(LIB_SOURCES) -lpthread -o $@
+	$(CC) $(LIB_TEST_CFLAGS) $(SANITIZE) $< $(LIB_SOURCES) -lpthread -o $@

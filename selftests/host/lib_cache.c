@@ -97,6 +97,31 @@ TEST(refill_and_flush_are_made_in_bulk)
 	EXPECT_LT((after.flushes - before.flushes) * 32, COUNT);
 }
 
+TEST(address_sanitizer_knows_what_is_cached)
+{
+#ifndef __SANITIZE_ADDRESS__
+	SKIP(return, "not built with it");
+#endif
+	for (size_t at = 0; at < 3 * PAGE; at += 1024) {
+		EXPECT_EQ(1, IN_CHILD({
+			volatile char *span = ps_span_alloc(3 * PAGE);
+
+			memset((char *)span, 1, 3 * PAGE);
+			fclose(stderr);
+			close(STDERR_FILENO);
+			ps_span_free((char *)span, 3 * PAGE);
+			_exit(span[at] & 0);
+		}));
+	}
+	/* And what is allocated again. */
+	for (int i = 0; i < 3; i++) {
+		char *span = ps_span_alloc(3 * PAGE);
+
+		memset(span, 1, 3 * PAGE);
+		ps_span_free(span, 3 * PAGE);
+	}
+}
+
 TEST(what_is_cached_is_bounded_whatever_the_sizes)
 {
 	static void *spans[64];
