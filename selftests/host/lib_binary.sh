@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What the built library promises, a KTAP line each: its symbols, and the registers and calls of the
+# path that arenas stand on.  usage: lib_binary.sh BUILD
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+build=${1:?usage: lib_binary.sh BUILD}
+shared=$build/lib/libpagespan.so.1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+tests=0
+failures=0
+
+# promise NAME: runs the function of that name
+promise() {
+	local status=0
+	tests=$((tests + 1))
+	# A subshell of its own, so that set -e holds in it.
+	set +e
+	(set -e; "$1") >"$tmp/log" 2>&1
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then
+		echo "ok $tests $1"
+	else
+		failures=$((failures + 1))
+		sed 's/^/# /' "$tmp/log"
+		echo "not ok $tests $1"
+	fi
+}
+
+# none PATTERN: what stands on the input; fails, and shows it, where the pattern is found
+none() {
+	if grep -E "$1"; then
+		return 1
+	fi
+}
+
+# disassembled OBJECT FUNCTION
+disassembled() {
+	objdump -d --no-show-raw-insn "$1" | sed -n "/^[0-9a-f]* <$2>:/,/^$/p" | tail -n +2
+}
+
+symbols_are_those_of_the_map() {
+	nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$tmp/has"
+	grep -o 'ps_[a-z_]*' lib/pagespan.map | sort >"$tmp/promised"
+	[ -s "$tmp/has" ]
+	diff "$tmp/promised" "$tmp/has"
+}
+
+every_symbol_is_declared_in_a_public_header() {
+	local name
+	while read -r name; do
+		grep -q "\b$name(" lib/include/pagespan.h lib/include/pagespan/*.h || { echo "$name"; return 1; }
+	done < <(grep -o 'ps_[a-z_]*' lib/pagespan.map)
+}
+
+symbols_have_a_version() {
+	nm -D --defined-only "$shared" | awk '$2 != "A" && $3 !~ /@@PAGESPAN_/ { print; bad = 1 } END { exit bad }'
+}
+
+# The path is called where the compiler believes all other registers untouched.
+cached_path_uses_general_registers_only() {
+	local function vector='%[xyz]mm|%st|%mm|%k[0-7]'
+	if objdump -f "$object" | grep -q aarch64; then
+		vector='\b[vqdsbhz][0-9]+\b'
+	fi
+	for function in cache_take cache_put; do
+		disassembled "$object" "$function" >"$tmp/code"
+		[ -s "$tmp/code" ]
+		none "$vector" <"$tmp/code"
+	done
+}
+
+# Nor does it leave: a jump stays inside its function.
+cached_path_calls_nothing() {
+	local function
+	for function in cache_take cache_put; do
+		disassembled "$object" "$function" >"$tmp/code"
+		[ -s "$tmp/code" ]
+		none '\b(call|syscall|sysenter|int|bl|blr|br|svc)\b' <"$tmp/code"
+		awk '/\<(j[a-z]+|b|b\.[a-z]+|cbn?z|tbn?z)[ \t]/' "$tmp/code" >"$tmp/jumps"
+		sed "/<$function+0x[0-9a-f]*>/d" "$tmp/jumps" | none .
+	done
+}
+
+cached_path_finds_its_thread_without_a_call() {
+	readelf -rW "$shared" | none 'DTPMOD|DTPOFF|TLSDESC'
+	readelf -dW "$shared" | grep -q STATIC_TLS
+}
+
+# By any compiler that builds the library.
+object=
+with_gcc_and_clang() {
+	local compiler test=$1
+	for compiler in gcc clang; do
+		object=$tmp/cache_$compiler.o
+		"$compiler" -std=gnu11 -O2 -fPIC -fvisibility=hidden -ftls-model=initial-exec -mgeneral-regs-only \
+			-Ilib/include -Ikmod/uapi -c lib/cache.c -o "$object"
+		"$test"
+	done
+}
+
+cached_path_of_gcc_and_clang_uses_general_registers_only() {
+	with_gcc_and_clang cached_path_uses_general_registers_only
+}
+
+cached_path_of_gcc_and_clang_calls_nothing() {
+	with_gcc_and_clang cached_path_calls_nothing
+}
+
+object_of_the_library_is_as_good() {
+	object=$build/obj/lib/cache.o
+	cached_path_uses_general_registers_only
+	cached_path_calls_nothing
+}
+
+headers_compile_as_c_and_cxx() {
+	printf '#include <pagespan.h>\n#include <pagespan/arena.h>\nint main(void) { return 0; }\n' >"$tmp/x.c"
+	cp "$tmp/x.c" "$tmp/x.cc"
+	local standard
+	for standard in c11 c17; do
+		cc -std="$standard" -Wall -Wextra -Wpedantic -Werror -Ilib/include -c "$tmp/x.c" -o "$tmp/x.o"
+	done
+	for standard in c++11 c++17 c++20; do
+		c++ -std="$standard" -Wall -Wextra -Wpedantic -Werror -Ilib/include -c "$tmp/x.cc" -o "$tmp/x.o"
+	done
+}
+
+echo "KTAP version 1"
+promise symbols_are_those_of_the_map
+promise every_symbol_is_declared_in_a_public_header
+promise symbols_have_a_version
+promise cached_path_of_gcc_and_clang_uses_general_registers_only
+promise cached_path_of_gcc_and_clang_calls_nothing
+promise object_of_the_library_is_as_good
+promise cached_path_finds_its_thread_without_a_call
+promise headers_compile_as_c_and_cxx
+echo "1..$tests"
+exit $((failures != 0))
