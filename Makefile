@@ -30,8 +30,10 @@ lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) ## libpagespan.a and .so 
 
 $(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec -MMD -MP
 
-# The slow path of arenas stands on it and preserves every register.
-$(BUILD)/obj/lib/cache.o: CFLAGS += -mgeneral-regs-only
+# The slow path of arenas stands on it and preserves every register. Where gcc shares parts of addresses
+# it takes an instruction more.
+$(BUILD)/obj/lib/cache.o: CFLAGS += -mgeneral-regs-only $(shell \
+	$(CC) -Werror -fno-tree-slsr -xc -c /dev/null -o /dev/null 2>/dev/null && echo -fno-tree-slsr)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

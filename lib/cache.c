@@ -36,25 +36,25 @@ static inline uint64_t bytes_of(uint64_t nr_pages)
 void *cache_take(uint32_t nr_pages)
 {
 	struct thread_cache *cache = thread_cache;
-	uint32_t class = class_of(nr_pages);
+	uint32_t bin = bin_of(nr_pages);
 
-	if (!cache->head[class] && !cache_load_spare(cache, class))
+	if (!cache->head[bin] && !cache_load_spare(cache, bin))
 		return NULL;
-	return cache_pop(cache, class);
+	return cache_pop(cache, bin);
 }
 
 bool cache_put(void *span, uint32_t nr_pages)
 {
 	struct thread_cache *cache = thread_cache;
 	uint64_t page = pages_of((uint64_t)((char *)span - cache->base));
-	uint32_t class = class_of(nr_pages);
+	uint32_t bin = bin_of(nr_pages);
 
 	if (page >= cache->nr_pages || nr_pages > cache->nr_pages - page)
 		return false;
-	if (!cache->room[class] && !cache_make_spare(cache, class))
+	if (!cache->room[bin] && !cache_make_spare(cache, bin))
 		return false;
-	cache->room[class]--;
-	cache_push(cache, class, span, page);
+	cache->room[bin]--;
+	cache_push(cache, bin, span, page);
 	return true;
 }
 
@@ -70,7 +70,7 @@ void *ps_span_alloc(size_t bytes)
 	uint64_t nr_pages = pages_of(bytes);
 	struct thread_cache *cache = thread_cache;
 
-	if (__builtin_expect(nr_pages > CLASS_EXACT_MAX || !cache->head[nr_pages], 0))
+	if (__builtin_expect(nr_pages > BIN_EXACT_MAX || !cache->head[nr_pages], 0))
 		return alloc_other(nr_pages);
 	return cache_pop(cache, nr_pages);
 }
@@ -94,7 +94,7 @@ int ps_span_free(void *ptr, size_t bytes)
 	uint64_t page = pages_of((uint64_t)((char *)ptr - cache->base));
 	uint64_t nr_pages = pages_of(bytes);
 
-	if (__builtin_expect(page >= cache->nr_simple || nr_pages > CLASS_EXACT_MAX, 0))
+	if (__builtin_expect(page >= cache->nr_simple || nr_pages > BIN_EXACT_MAX, 0))
 		return free_other(ptr, nr_pages);
 	if (__builtin_expect(--cache->room[nr_pages] < 0, 0))
 		return free_without_room(ptr, nr_pages);

@@ -25,7 +25,7 @@
 enum kind { SMALL, HUGE, NR_KINDS };
 
 /*
- * struct shelf - the batches of a class
+ * struct shelf - the batches of a bin
  * @batches: linked by next_batch, the last one that came in first
  * @nr: how many
  * @least: the smallest @nr since the last decay: so many were not needed
@@ -38,16 +38,17 @@ struct shelf {
 
 /* All protected by lock; bytes may be read without. */
 static struct {
-	struct shelf shelves[NR_CLASSES];
+	struct shelf shelves[NR_BINS];
+	bin_set filled;
 	_Atomic uint64_t bytes[NR_KINDS];
 	int64_t decayed_at;
 } central;
 
 static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 
-static enum kind kind_of(uint32_t class)
+static enum kind kind_of(uint32_t bin)
 {
-	return class < MEGABLOCK_PAGES ? SMALL : HUGE;
+	return bin < MEGABLOCK_PAGES ? SMALL : HUGE;
 }
 
 static uint64_t most_bytes(enum kind kind)
@@ -62,13 +63,13 @@ static uint64_t most_bytes(enum kind kind)
 	return share > SMALL_LEAST ? share : SMALL_LEAST;
 }
 
-static void add_bytes(uint32_t class, int64_t nr_spans)
+static void add_bytes(uint32_t bin, int64_t nr_spans)
 {
-	_Atomic uint64_t *bytes = &central.bytes[kind_of(class)];
+	_Atomic uint64_t *bytes = &central.bytes[kind_of(bin)];
 
 	atomic_store_explicit(bytes,
 			      atomic_load_explicit(bytes, memory_order_relaxed) +
-				      (uint64_t)nr_spans * class_pages(class) * PS_PAGE_SIZE,
+				      (uint64_t)nr_spans * bin_pages(bin) * PS_PAGE_SIZE,
 			      memory_order_relaxed);
 }
 
@@ -89,9 +90,9 @@ void central_unlock(void)
 }
 
 /* With the lock held. */
-static struct link *take(uint32_t class, uint32_t *count)
+static struct link *take(uint32_t bin, uint32_t *count)
 {
-	struct shelf *shelf = &central.shelves[class];
+	struct shelf *shelf = &central.shelves[bin];
 	struct link *list = shelf->batches;
 
 	if (!list)
@@ -100,29 +101,31 @@ static struct link *take(uint32_t class, uint32_t *count)
 	shelf->batches = list->next_batch;
 	*count = (uint32_t)list->count;
 	annotate_link_closed(list);
-	if (--shelf->nr < shelf->least)
+	if (!--shelf->nr)
+		central.filled[bin / 64] &= ~((uint64_t)1 << bin % 64);
+	if (shelf->nr < shelf->least)
 		shelf->least = shelf->nr;
-	add_bytes(class, -(int64_t)*count);
+	add_bytes(bin, -(int64_t)*count);
 	return list;
 }
 
-struct link *central_take(uint32_t class, uint32_t *count)
+struct link *central_take(uint32_t bin, uint32_t *count)
 {
 	struct link *list;
 
 	central_lock();
-	list = take(class, count);
+	list = take(bin, count);
 	central_unlock();
 	if (list)
 		counters_add(&counters.handovers, 1);
 	return list;
 }
 
-bool central_give(uint32_t class, struct link *list, uint32_t count)
+bool central_give(uint32_t bin, struct link *list, uint32_t count)
 {
-	struct shelf *shelf = &central.shelves[class];
-	enum kind kind = kind_of(class);
-	uint64_t bytes = count * class_pages(class) * PS_PAGE_SIZE;
+	struct shelf *shelf = &central.shelves[bin];
+	enum kind kind = kind_of(bin);
+	uint64_t bytes = count * bin_pages(bin) * PS_PAGE_SIZE;
 	bool accepted;
 
 	central_lock();
@@ -135,42 +138,50 @@ bool central_give(uint32_t class, struct link *list, uint32_t count)
 		annotate_link_closed(list);
 		shelf->batches = list;
 		shelf->nr++;
-		add_bytes(class, count);
+		central.filled[bin / 64] |= (uint64_t)1 << bin % 64;
+		add_bytes(bin, count);
 	}
 	central_unlock();
 	return accepted;
 }
 
-void central_trim(uint64_t keep_bytes)
+/* Takes a batch of any bin if there is more than so much; its bin in @bin. */
+static struct link *take_any(uint64_t keep_bytes, uint32_t *bin)
 {
-	struct pages_batch out = {0};
-	uint32_t class = NR_CLASSES - 1;
-	struct link *list;
+	struct link *list = NULL;
 	uint32_t count;
 
-	while (class) {
-		central_lock();
-		list = central_bytes() > keep_bytes ? take(class, &count) : NULL;
-		central_unlock();
-		if (list)
-			pages_batch_add(&out, list, class_pages(class));
-		else
-			class --;
-	}
+	central_lock();
+	*bin = bin_set_next(central.filled, 1);
+	if (*bin < NR_BINS && central_bytes() > keep_bytes)
+		list = take(*bin, &count);
+	central_unlock();
+	return list;
+}
+
+void central_trim(uint64_t keep_bytes)
+{
+	struct pages_batch out;
+	struct link *list;
+	uint32_t bin;
+
+	pages_batch_begin(&out);
+	while ((list = take_any(keep_bytes, &bin)))
+		pages_batch_add(&out, list, bin_pages(bin));
 	pages_batch_flush(&out);
 }
 
-/* Takes a batch that its class could have done without; NULL when a new count of those starts. */
-static struct link *take_idle(uint32_t class)
+/* Takes a batch that its bin could have done without; a new count of those starts with NULL. */
+static struct link *take_idle(uint32_t bin)
 {
-	struct shelf *shelf = &central.shelves[class];
+	struct shelf *shelf = &central.shelves[bin];
 	struct link *list = NULL;
 	uint32_t count, left;
 
 	central_lock();
 	if (shelf->least) {
 		left = shelf->least - 1;
-		list = take(class, &count);
+		list = take(bin, &count);
 		shelf->least = left;
 	} else {
 		shelf->least = shelf->nr;
@@ -179,22 +190,32 @@ static struct link *take_idle(uint32_t class)
 	return list;
 }
 
-void central_decay(int64_t now)
+/* Whether this is the first time in this second; what is filled is told in @filled. */
+static bool is_due(int64_t now, bin_set filled)
 {
-	struct pages_batch out = {0};
-	struct link *list;
-	uint32_t class;
 	bool due;
 
 	central_lock();
 	due = now != central.decayed_at;
 	central.decayed_at = now;
+	memcpy(filled, central.filled, sizeof(bin_set));
 	central_unlock();
-	if (!due)
+	return due;
+}
+
+void central_decay(int64_t now)
+{
+	struct pages_batch out;
+	bin_set filled;
+	struct link *list;
+	uint32_t bin;
+
+	if (!is_due(now, filled))
 		return;
-	for (class = 1; class < NR_CLASSES; class ++)
-		while ((list = take_idle(class)))
-			pages_batch_add(&out, list, class_pages(class));
+	pages_batch_begin(&out);
+	for_each_bin (bin, filled)
+		while ((list = take_idle(bin)))
+			pages_batch_add(&out, list, bin_pages(bin));
 	pages_batch_flush(&out);
 }
 

@@ -15,10 +15,10 @@
 #include "thread_cache.h"
 
 /* Takes a batch; NULL if there is none.  The list's length is in @count. */
-struct link *central_take(uint32_t class, uint32_t *count);
+struct link *central_take(uint32_t bin, uint32_t *count);
 
 /* Accepts a list of @count spans, or does not, for want of room. */
-bool central_give(uint32_t class, struct link *list, uint32_t count);
+bool central_give(uint32_t bin, struct link *list, uint32_t count);
 
 /* Gives back to the backend whatever is more than so many bytes. */
 void central_trim(uint64_t keep_bytes);

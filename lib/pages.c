@@ -117,25 +117,52 @@ int pages_give(const struct backend *backend, struct range *ranges, uint32_t cou
 	return given == merged ? 0 : -EINVAL;
 }
 
+/* Neighbours mostly come one after the other, in either direction. */
+static bool joins_last(struct pages_batch *batch, const struct range *range)
+{
+	struct range *last;
+
+	if (!batch->count)
+		return false;
+	last = &batch->ranges[batch->count - 1];
+	if (range->first + range->nr_pages == last->first)
+		last->first = range->first;
+	else if (last->first + last->nr_pages != range->first)
+		return false;
+	last->nr_pages += range->nr_pages;
+	return true;
+}
+
+void pages_batch_begin(struct pages_batch *batch)
+{
+	batch->count = 0;
+	batch->nr_spans = 0;
+}
+
 void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_pages)
 {
 	while (list) {
-		struct link *next = link_next(list);
-
-		if (batch->count == BACKEND_MAX_COUNT)
-			pages_batch_flush(batch);
-		batch->ranges[batch->count++] = (struct range){
+		struct range range = {
 			.first = (uint64_t)((char *)span_of(list) - process.window.base) /
 				 PS_PAGE_SIZE,
 			.nr_pages = nr_pages,
 		};
-		list = next;
+
+		list = link_next(list);
+		if (!joins_last(batch, &range)) {
+			if (batch->count == BACKEND_MAX_COUNT)
+				pages_batch_flush(batch);
+			batch->ranges[batch->count++] = range;
+		}
+		batch->nr_spans++;
 	}
 }
 
 void pages_batch_flush(struct pages_batch *batch)
 {
-	if (batch->count)
-		pages_give(process_opened(), batch->ranges, batch->count);
-	batch->count = 0;
+	if (!batch->count)
+		return;
+	pages_give(process_opened(), batch->ranges, batch->count);
+	counters_add(&counters.spans_flushed, batch->nr_spans - batch->count);
+	pages_batch_begin(batch);
 }

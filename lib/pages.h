@@ -20,12 +20,17 @@ int pages_give(const struct backend *backend, struct range *ranges, uint32_t cou
 /*
  * struct pages_batch - spans gathered to be given back together
  *
- * Starts zeroed; ended by pages_batch_flush().
+ * @count: ranges, of @nr_spans spans
+ *
+ * Begins with pages_batch_begin() and ends with pages_batch_flush().
  */
 struct pages_batch {
 	uint32_t count;
+	uint32_t nr_spans;
 	struct range ranges[BACKEND_MAX_COUNT];
 };
+
+void pages_batch_begin(struct pages_batch *batch);
 
 /* Adds the spans of a list, each of so many pages; flushes when it is full. */
 void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_pages);

@@ -91,9 +91,9 @@ void *span_alloc_long(uint64_t nr_pages)
 	backend = process_backend();
 	if (!backend)
 		return NULL;
-	cache = class_of(nr_pages) ? thread_cache_get() : NULL;
+	cache = bin_of(nr_pages) ? thread_cache_get() : NULL;
 	if (cache) {
-		span = thread_cache_refill(cache, class_of(nr_pages));
+		span = thread_cache_refill(cache, bin_of(nr_pages));
 		if (span)
 			return span;
 	}
@@ -243,16 +243,16 @@ int span_free_long(void *ptr, size_t bytes)
 	const struct backend *backend = process_opened();
 	const char *base = backend ? window_of(ptr, bytes) : NULL;
 	struct range range;
-	uint32_t class;
+	uint32_t bin;
 
 	if (!base)
 		return -EINVAL;
 	range = range_in(base, ptr, bytes);
-	class = class_of(range.nr_pages);
-	if (class && base == process.window.base) {
+	bin = bin_of(range.nr_pages);
+	if (bin && base == process.window.base) {
 		struct thread_cache *cache = thread_cache_get();
 
-		if (cache && thread_cache_accept(cache, class, ptr))
+		if (cache && thread_cache_accept(cache, bin, ptr))
 			return 0;
 	}
 	annotate_long_freed(ptr, bytes);

@@ -63,22 +63,22 @@ static int64_t seconds(void)
 	return now.tv_sec;
 }
 
-/* ---- classes of a cache -------------------------------------------------------------------- */
+/* ---- bins of a cache -------------------------------------------------------------------- */
 
-static bool is_active(const struct thread_cache *cache, uint32_t class)
+static bool is_active(const struct thread_cache *cache, uint32_t bin)
 {
-	return cache->active[class / 64] >> class % 64 & 1;
+	return cache->active[bin / 64] >> bin % 64 & 1;
 }
 
-static void flip_active(struct thread_cache *cache, uint32_t class)
+static void flip_active(struct thread_cache *cache, uint32_t bin)
 {
-	cache->active[class / 64] ^= (uint64_t)1 << class % 64;
+	cache->active[bin / 64] ^= (uint64_t)1 << bin % 64;
 }
 
-/* What a class may come to hold: two batches. */
-static uint64_t class_bytes(const struct thread_cache *cache, uint32_t class)
+/* What a bin may come to hold: two batches. */
+static uint64_t bin_bytes(const struct thread_cache *cache, uint32_t bin)
 {
-	return 2 * cache->batch[class] * class_pages(class) * PS_PAGE_SIZE;
+	return 2 * (uint64_t)cache->batch[bin] * bin_pages(bin) * PS_PAGE_SIZE;
 }
 
 static uint64_t thread_bytes(void)
@@ -89,21 +89,21 @@ static uint64_t thread_bytes(void)
 }
 
 /* How many spans make a batch: 64 pages, or one span; four of 2 MiB, if they are little enough. */
-static uint8_t batch_of(uint32_t class)
+static uint8_t batch_of(uint32_t bin)
 {
-	if (class <= BATCH_PAGES / 2)
-		return (uint8_t)(BATCH_PAGES / class);
-	return class == MEGABLOCK_PAGES && thread_bytes() >= 16 * MEGABLOCK_BYTES ? 4 : 1;
+	if (bin <= BATCH_PAGES / 2)
+		return (uint8_t)(BATCH_PAGES / bin);
+	return bin == MEGABLOCK_PAGES && thread_bytes() >= 16 * MEGABLOCK_BYTES ? 4 : 1;
 }
 
-static uint32_t nr_loaded(const struct thread_cache *cache, uint32_t class)
+static uint32_t nr_loaded(const struct thread_cache *cache, uint32_t bin)
 {
-	return is_active(cache, class) ? cache->batch[class] - (uint32_t)cache->room[class] : 0;
+	return is_active(cache, bin) ? cache->batch[bin] - (uint32_t)cache->room[bin] : 0;
 }
 
-static uint32_t nr_spare(const struct thread_cache *cache, uint32_t class)
+static uint32_t nr_spare(const struct thread_cache *cache, uint32_t bin)
 {
-	return cache->spare[class] ? cache->spare_count[class] : 0;
+	return cache->spare[bin] ? cache->spare_count[bin] : 0;
 }
 
 /*
@@ -116,98 +116,109 @@ struct way_out {
 	struct pages_batch out;
 };
 
+static void begin(struct way_out *way, bool central)
+{
+	way->central = central;
+	pages_batch_begin(&way->out);
+}
+
+static void end(struct way_out *way)
+{
+	pages_batch_flush(&way->out);
+}
+
 /* A list that is in no cache any more. */
-static void let_go(struct thread_cache *cache, uint32_t class, struct link *list, uint32_t count,
+static void let_go(struct thread_cache *cache, uint32_t bin, struct link *list, uint32_t count,
 		   struct way_out *way)
 {
 	if (!list)
 		return;
 	cache->removed += count;
-	if (!way->central || !central_give(class, list, count))
-		pages_batch_add(&way->out, list, class_pages(class));
+	if (!way->central || !central_give(bin, list, count))
+		pages_batch_add(&way->out, list, bin_pages(bin));
 }
 
-static void let_spare_go(struct thread_cache *cache, uint32_t class, struct way_out *way)
+static void let_spare_go(struct thread_cache *cache, uint32_t bin, struct way_out *way)
 {
-	struct link *list = cache->spare[class];
+	struct link *list = cache->spare[bin];
 
-	cache->spare[class] = NULL;
+	cache->spare[bin] = NULL;
 	cache_ordered();
-	let_go(cache, class, list, cache->spare_count[class], way);
+	let_go(cache, bin, list, cache->spare_count[bin], way);
 }
 
-static void deactivate(struct thread_cache *cache, uint32_t class, struct way_out *way)
+static void deactivate(struct thread_cache *cache, uint32_t bin, struct way_out *way)
 {
-	uint32_t count = nr_loaded(cache, class);
-	struct link *list = cache->head[class];
+	uint32_t count = nr_loaded(cache, bin);
+	struct link *list = cache->head[bin];
 
-	cache->head[class] = NULL;
-	cache->room[class] = 0;
-	flip_active(cache, class);
-	cache->budget += class_bytes(cache, class);
+	cache->head[bin] = NULL;
+	cache->room[bin] = 0;
+	flip_active(cache, bin);
+	cache->budget += bin_bytes(cache, bin);
 	cache_ordered();
-	let_go(cache, class, list, count, way);
-	let_spare_go(cache, class, way);
+	let_go(cache, bin, list, count, way);
+	let_spare_go(cache, bin, way);
 }
 
-/* Gets budget from the next class in turn. */
+/* Gets budget from the next bin in turn. */
 static void deactivate_next(struct thread_cache *cache, struct way_out *way)
 {
-	do {
-		cache->hand = cache->hand % (NR_CLASSES - 1) + 1;
-	} while (!is_active(cache, cache->hand));
+	cache->hand = bin_set_next(cache->active, cache->hand + 1);
+	if (cache->hand == NR_BINS)
+		cache->hand = bin_set_next(cache->active, 1);
 	deactivate(cache, cache->hand, way);
 }
 
-/* False if the cache is not for this class. */
-static bool activate(struct thread_cache *cache, uint32_t class)
+/* False if the cache is not for this bin. */
+static bool activate(struct thread_cache *cache, uint32_t bin)
 {
-	struct way_out way = {.central = true};
+	struct way_out way;
 
-	if (is_active(cache, class))
+	if (is_active(cache, bin))
 		return true;
-	if (class_bytes(cache, class) > thread_bytes())
+	if (bin_bytes(cache, bin) > thread_bytes())
 		return false;
-	while (cache->budget < class_bytes(cache, class))
+	begin(&way, true);
+	while (cache->budget < bin_bytes(cache, bin))
 		deactivate_next(cache, &way);
-	pages_batch_flush(&way.out);
-	cache->budget -= class_bytes(cache, class);
-	flip_active(cache, class);
-	cache->room[class] = cache->batch[class];
-	cache->ramp[class] = 1;
+	end(&way);
+	cache->budget -= bin_bytes(cache, bin);
+	flip_active(cache, bin);
+	cache->room[bin] = cache->batch[bin];
+	cache->ramp[bin] = 1;
 	return true;
 }
 
 static void empty(struct thread_cache *cache, bool central)
 {
-	struct way_out way = {.central = central};
-	uint32_t class;
+	struct way_out way;
+	uint32_t bin;
 
-	for (class = 1; class < NR_CLASSES; class ++)
-		if (is_active(cache, class))
-			deactivate(cache, class, &way);
-	pages_batch_flush(&way.out);
+	begin(&way, central);
+	for_each_bin (bin, cache->active)
+		deactivate(cache, bin, &way);
+	end(&way);
 }
 
-/* Whether a class has given nothing out lately. */
-static bool is_idle(const struct thread_cache *cache, uint32_t class)
+/* Whether a bin has given nothing out lately. */
+static bool is_idle(const struct thread_cache *cache, uint32_t bin)
 {
-	return (uint32_t)cache->taken[class] == cache->taken_before[class];
+	return (uint32_t)cache->taken[bin] == cache->taken_before[bin];
 }
 
 static void decay(struct thread_cache *cache)
 {
-	struct way_out way = {.central = true};
-	uint32_t class;
+	struct way_out way;
+	uint32_t bin;
 
-	for (class = 1; class < NR_CLASSES; class ++) {
-		if (!is_active(cache, class))
-			continue;
-		if (is_idle(cache, class))
-			deactivate(cache, class, &way);
-		cache->taken_before[class] = (uint32_t)cache->taken[class];
+	begin(&way, true);
+	for_each_bin (bin, cache->active) {
+		if (is_idle(cache, bin))
+			deactivate(cache, bin, &way);
+		cache->taken_before[bin] = (uint32_t)cache->taken[bin];
 	}
-	pages_batch_flush(&way.out);
+	end(&way);
 }
 
 /* What is due from time to time, on the long way. */
@@ -237,68 +248,71 @@ static void *window_address(uint64_t index)
 	return process.window.base + index * PS_PAGE_SIZE;
 }
 
-static void push(struct thread_cache *cache, uint32_t class, void *span)
+static void push(struct thread_cache *cache, uint32_t bin, void *span)
 {
 	uint64_t page = (uint64_t)((char *)span - process.window.base) / PS_PAGE_SIZE;
 
-	cache->room[class]--;
-	cache_push(cache, class, span, page);
+	cache->room[bin]--;
+	cache_push(cache, bin, span, page);
 }
 
-static bool make_room(struct thread_cache *cache, uint32_t class)
+static bool make_room(struct thread_cache *cache, uint32_t bin)
 {
-	struct way_out way = {.central = true};
+	struct way_out way;
 
-	if (!activate(cache, class))
+	if (!activate(cache, bin))
 		return false;
-	if (cache->room[class] > 0 || cache_make_spare(cache, class))
+	if (cache->room[bin] > 0 || cache_make_spare(cache, bin))
 		return true;
-	let_spare_go(cache, class, &way);
-	pages_batch_flush(&way.out);
-	return cache_make_spare(cache, class);
+	begin(&way, true);
+	let_spare_go(cache, bin, &way);
+	end(&way);
+	return cache_make_spare(cache, bin);
 }
 
-bool thread_cache_accept(struct thread_cache *cache, uint32_t class, void *span)
+bool thread_cache_accept(struct thread_cache *cache, uint32_t bin, void *span)
 {
 	keep_house(cache);
-	if (!make_room(cache, class))
+	if (!make_room(cache, bin))
 		return false;
-	push(cache, class, span);
+	push(cache, bin, span);
 	return true;
 }
 
-static void *take_missed(struct thread_cache *cache, uint32_t class)
+static void *take_missed(struct thread_cache *cache, uint32_t bin)
 {
 	cache->misses++;
-	return cache_pop(cache, class);
+	return cache_pop(cache, bin);
 }
 
-static void *refill_from_central(struct thread_cache *cache, uint32_t class)
+static void *refill_from_central(struct thread_cache *cache, uint32_t bin)
 {
 	uint32_t count;
-	struct link *list = central_take(class, &count);
+	struct link *list = central_take(bin, &count);
 
 	if (!list)
 		return NULL;
-	cache->head[class] = list;
-	cache->room[class] = (int32_t)(cache->batch[class] - count);
+	cache->head[bin] = list;
+	cache->room[bin] = (int32_t)(cache->batch[bin] - count);
 	cache->added += count;
-	return take_missed(cache, class);
+	return take_missed(cache, bin);
 }
 
 /*
- * The smallest larger span of the same kind, in a class that nobody seems to need: cutting what is
- * in use moves the shortage, and leaves sizes that nobody asks for.  Its class, 0 if there is none.
+ * The smallest larger span of the same kind, in a bin that nobody seems to need: cutting what is
+ * in use moves the shortage, and leaves sizes that nobody asks for.  Its bin, 0 if there is none.
  */
-static uint32_t larger_class(const struct thread_cache *cache, uint32_t class)
+static uint32_t larger_bin(const struct thread_cache *cache, uint32_t bin)
 {
-	uint32_t end = class < MEGABLOCK_PAGES ? MEGABLOCK_PAGES : NR_CLASSES;
+	uint32_t end = bin < MEGABLOCK_PAGES ? MEGABLOCK_PAGES : NR_BINS;
 
-	for (class ++; class < end; class ++)
-		if (is_active(cache, class) && is_idle(cache, class) &&
-		    (cache->head[class] || cache->spare[class]))
-			return class;
-	return 0;
+	for (;;) {
+		bin = bin_set_next(cache->active, bin + 1);
+		if (bin >= end)
+			return 0;
+		if (is_idle(cache, bin) && (cache->head[bin] || cache->spare[bin]))
+			return bin;
+	}
 }
 
 /* What remains of a span that was cut stays cached, or goes. */
@@ -306,8 +320,8 @@ static void put_rest(struct thread_cache *cache, char *rest, uint64_t nr_pages)
 {
 	struct range range = {(uint64_t)(rest - process.window.base) / PS_PAGE_SIZE, nr_pages};
 
-	if (make_room(cache, class_of(nr_pages))) {
-		push(cache, class_of(nr_pages), rest);
+	if (make_room(cache, bin_of(nr_pages))) {
+		push(cache, bin_of(nr_pages), rest);
 		cache->added++;
 	} else {
 		pages_give(process_opened(), &range, 1);
@@ -315,10 +329,10 @@ static void put_rest(struct thread_cache *cache, char *rest, uint64_t nr_pages)
 }
 
 /* As many as make a batch, and one of them at least. */
-static void *refill_by_split(struct thread_cache *cache, uint32_t class)
+static void *refill_by_split(struct thread_cache *cache, uint32_t bin)
 {
-	uint64_t nr_pages = class_pages(class);
-	uint32_t larger = larger_class(cache, class);
+	uint64_t nr_pages = bin_pages(bin);
+	uint32_t larger = larger_bin(cache, bin);
 	uint64_t count, whole;
 	char *span;
 
@@ -331,60 +345,75 @@ static void *refill_by_split(struct thread_cache *cache, uint32_t class)
 	cache->removed++;
 	counters_add(&counters.splits, 1);
 
-	whole = class_pages(larger);
+	whole = bin_pages(larger);
 	count = whole / nr_pages;
-	if (count > cache->batch[class])
-		count = cache->batch[class];
+	if (count > cache->batch[bin])
+		count = cache->batch[bin];
 	if (count * nr_pages < whole)
 		put_rest(cache, span + count * nr_pages * PS_PAGE_SIZE, whole - count * nr_pages);
-	/* That may have been at the expense of this class. */
-	if (!activate(cache, class))
+	/* That may have been at the expense of this bin. */
+	if (!activate(cache, bin))
 		count = 1;
 	cache->added += count - 1;
 	while (--count)
-		push(cache, class, span + count * nr_pages * PS_PAGE_SIZE);
+		push(cache, bin, span + count * nr_pages * PS_PAGE_SIZE);
 	counters_add(&counters.allocated, 1);
 	return span;
 }
 
+/* One run, for any pages of it can be freed; if there is none so long, what there is. */
+static int take_spans(const struct request *request, uint64_t *firsts)
+{
+	struct request run = *request;
+	uint32_t i;
+
+	run.nr_pages *= request->count;
+	run.count = 1;
+	if (pages_take(process_opened(), &run, firsts) < 1)
+		return pages_take(process_opened(), request, firsts);
+	for (i = 1; i < request->count; i++)
+		firsts[i] = firsts[i - 1] + request->nr_pages;
+	counters_add(&counters.spans_refilled, request->count - 1);
+	return (int)request->count;
+}
+
 /* Twice as many each time, up to a batch. */
-static void *refill_from_backend(struct thread_cache *cache, uint32_t class)
+static void *refill_from_backend(struct thread_cache *cache, uint32_t bin)
 {
 	uint64_t firsts[BATCH_PAGES];
 	struct request request = {
-		.nr_pages = (uint32_t)class_pages(class),
-		.align_pages = class >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1,
-		.count = cache->ramp[class],
+		.nr_pages = (uint32_t)bin_pages(bin),
+		.align_pages = bin >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1,
+		.count = cache->ramp[bin],
 	};
-	int nr = pages_take(process_opened(), &request, firsts);
+	int nr = take_spans(&request, firsts);
 
 	if (nr <= 0)
 		return NULL;
-	if (2 * request.count <= cache->batch[class])
-		cache->ramp[class] *= 2;
+	if (2 * request.count <= cache->batch[bin])
+		cache->ramp[bin] *= 2;
 	else
-		cache->ramp[class] = cache->batch[class];
+		cache->ramp[bin] = cache->batch[bin];
 	cache->added += (uint32_t)nr - 1;
 	while (--nr)
-		push(cache, class, window_address(firsts[nr]));
+		push(cache, bin, window_address(firsts[nr]));
 	counters_add(&counters.allocated, 1);
-	annotate_long_allocated(window_address(firsts[0]), class_pages(class) * PS_PAGE_SIZE,
-				false);
+	annotate_long_allocated(window_address(firsts[0]), bin_pages(bin) * PS_PAGE_SIZE, false);
 	return window_address(firsts[0]);
 }
 
-void *thread_cache_refill(struct thread_cache *cache, uint32_t class)
+void *thread_cache_refill(struct thread_cache *cache, uint32_t bin)
 {
 	void *span;
 
 	keep_house(cache);
-	if (!activate(cache, class))
+	if (!activate(cache, bin))
 		return NULL;
-	span = refill_from_central(cache, class);
+	span = refill_from_central(cache, bin);
 	if (!span)
-		span = refill_by_split(cache, class);
+		span = refill_by_split(cache, bin);
 	if (!span)
-		span = refill_from_backend(cache, class);
+		span = refill_from_backend(cache, bin);
 	return span;
 }
 
@@ -399,18 +428,18 @@ __attribute__((no_sanitize("thread"))) static void add_totals(const struct threa
 {
 	uint64_t taken = 0;
 	uint64_t cached = 0;
-	uint32_t class;
+	uint32_t bin;
 
-	for (class = 1; class < NR_CLASSES; class ++) {
-		const volatile uint64_t *counter = &cache->taken[class];
+	for (bin = 1; bin < NR_BINS; bin++) {
+		const volatile uint64_t *counter = &cache->taken[bin];
 		uint32_t count;
 
 		taken += *counter;
-		if (!is_active(cache, class))
+		if (!is_active(cache, bin))
 			continue;
-		count = nr_loaded(cache, class) + nr_spare(cache, class);
+		count = nr_loaded(cache, bin) + nr_spare(cache, bin);
 		cached += count;
-		totals->bytes += count * class_pages(class) * PS_PAGE_SIZE;
+		totals->bytes += count * bin_pages(bin) * PS_PAGE_SIZE;
 	}
 	totals->allocated += taken;
 	totals->hits += taken - cache->misses;
@@ -435,7 +464,7 @@ static void release_place(struct thread_cache *cache)
 static struct thread_cache *take_place(void)
 {
 	struct thread_cache *cache = NULL;
-	uint32_t i, class;
+	uint32_t i, bin;
 
 	central_lock();
 	for (i = 0; i < caches->nr && caches->places[i].in_use; i++)
@@ -447,16 +476,16 @@ static struct thread_cache *take_place(void)
 		*cache = (struct thread_cache){
 			.base = process.window.base,
 			.nr_pages = process.window.nr_pages,
-			.nr_simple = process.window.nr_pages > CLASS_EXACT_MAX ?
-					     process.window.nr_pages - CLASS_EXACT_MAX :
+			.nr_simple = process.window.nr_pages > BIN_EXACT_MAX ?
+					     process.window.nr_pages - BIN_EXACT_MAX :
 					     0,
 			.budget = thread_bytes(),
 			.generation = atomic_load(&trim_generation),
 			.decayed_at = seconds(),
 			.in_use = true,
 		};
-		for (class = 1; class < NR_CLASSES; class ++)
-			cache->batch[class] = batch_of(class);
+		for (bin = 1; bin < NR_BINS; bin++)
+			cache->batch[bin] = batch_of(bin);
 	}
 	central_unlock();
 	return cache;
@@ -573,18 +602,19 @@ void thread_caches_copy_parent(void)
 
 void thread_caches_copy_child(void)
 {
-	struct pages_batch out = {0};
-	uint32_t i, class;
+	struct pages_batch out;
+	uint32_t i, bin;
 
+	pages_batch_begin(&out);
 	madvise(caches, sizeof(*caches), MADV_WIPEONFORK);
 	for (i = 0; i < caches->nr; i++) {
 		struct thread_cache *cache = &caches->places[i];
 
 		if (!cache->in_use || cache == thread_cache)
 			continue;
-		for (class = 1; class < NR_CLASSES; class ++) {
-			pages_batch_add(&out, cache->head[class], class_pages(class));
-			pages_batch_add(&out, cache->spare[class], class_pages(class));
+		for (bin = 1; bin < NR_BINS; bin++) {
+			pages_batch_add(&out, cache->head[bin], bin_pages(bin));
+			pages_batch_add(&out, cache->spare[bin], bin_pages(bin));
 		}
 		memset(cache, 0, sizeof(*cache));
 	}

@@ -3,8 +3,8 @@
  * Inside the caches of threads: cache.c is the part that serves at once,
  * thread_cache.c the long way.
  *
- * A cache holds free spans by class: a class for each size up to 512 pages, and
- * one for each multiple of 2 MiB up to 16 MiB.  In a class there are at most two
+ * A cache holds free spans by bin: a bin for each size up to 512 pages, and
+ * one for each multiple of 2 MiB up to 16 MiB.  In a bin there are at most two
  * lists, linked inside the spans: the loaded one, which spans are taken from
  * and put to, last in, first out, and the spare one, a whole batch.  When the
  * loaded list is full it becomes the spare, when it is empty the spare is loaded;
@@ -23,7 +23,7 @@
  *	         │ line 7: link ─────────┼──►  │ line 42: link ─► NULL │
  *	         └───────────────────────┘     └───────────────────────┘
  *
- * A class that is not active has no room and no list, so the first span freed
+ * A bin that is not active has no room and no list, so the first span freed
  * of it goes the long way, where it is made active, if need be at the cost
  * of another.
  */
@@ -37,13 +37,16 @@
 #include "annotate.h"
 #include "backend.h"
 
-/* The classes: 0 is no size's, 1 to 512 are pages, the others 512 and 2 to 8 megablocks. */
-#define CLASS_EXACT_MAX MEGABLOCK_PAGES
-#define CLASS_HUGE_MAX  8
-#define NR_CLASSES      (CLASS_EXACT_MAX + CLASS_HUGE_MAX + 1)
+/* The bins: 0 is no size's, 1 to 512 are pages, the others 512 and 2 to 8 megablocks. */
+#define BIN_EXACT_MAX MEGABLOCK_PAGES
+#define BIN_HUGE_MAX  8
+#define NR_BINS       (BIN_EXACT_MAX + BIN_HUGE_MAX + 1)
 
-#define LINK_LINE       64
-#define LINES_IN_PAGE   (PS_PAGE_SIZE / LINK_LINE)
+/* A set of bins: a bit each. */
+typedef uint64_t bin_set[NR_BINS / 64 + 1];
+
+/* Bits of a page's number, eight bytes each, make the place of its link: a line of 64 bytes. */
+#define LINE_BITS 0x1f8
 
 /*
  * struct link - in a free span
@@ -59,42 +62,42 @@ struct link {
 /*
  * struct thread_cache - the owner alone writes it, with plain instructions
  * @head: the loaded list
- * @taken: spans that a class has given out, ever
+ * @taken: spans that a bin has given out, ever
  * @room: how many spans the loaded list may grow by
  * @base: of the window
  * @nr_pages: of the window
- * @nr_simple: spans of any exact class that start at a page below are inside
+ * @nr_simple: spans of any exact bin that start at a page below are inside
  *
  * The rest is not touched by a call that is served at once from the loaded list:
  *
  * @batch: spans in a batch
  * @spare: NULL, or a second list of @spare_count spans
- * @taken_before: @taken a while ago, to tell which classes are idle
+ * @taken_before: @taken a while ago, to tell which bins are idle
  * @ramp: spans to get when there is none: doubles up to a batch
- * @active: a bit for each class that may hold spans
- * @budget: bytes that further classes may come to hold
+ * @active: a bit for each bin that may hold spans
+ * @budget: bytes that further bins may come to hold
  * @added, @removed: spans that came or went other than to and from callers
- * @misses: of those in @taken, for how many the class was filled first
+ * @misses: of those in @taken, for how many the bin was filled first
  * @generation: of the trim that it last heard of
- * @decayed_at: seconds, when it last looked for idle classes
+ * @decayed_at: seconds, when it last looked for idle bins
  * @visits: how often it took the long way
- * @hand: the class to look at next when the budget is used up
+ * @hand: the bin to look at next when the budget is used up
  * @in_use: false for a place that waits for a thread
  */
 struct thread_cache {
-	struct link *head[NR_CLASSES];
-	uint64_t taken[NR_CLASSES];
-	int32_t room[NR_CLASSES];
+	struct link *head[NR_BINS];
+	uint64_t taken[NR_BINS];
+	int32_t room[NR_BINS];
 	char *base;
 	uint64_t nr_pages;
 	uint64_t nr_simple;
 
-	uint8_t batch[NR_CLASSES];
-	struct link *spare[NR_CLASSES];
-	uint32_t taken_before[NR_CLASSES];
-	uint8_t spare_count[NR_CLASSES];
-	uint8_t ramp[NR_CLASSES];
-	uint64_t active[(NR_CLASSES + 63) / 64];
+	uint8_t batch[NR_BINS];
+	struct link *spare[NR_BINS];
+	uint32_t taken_before[NR_BINS];
+	uint8_t spare_count[NR_BINS];
+	uint8_t ramp[NR_BINS];
+	bin_set active;
 	uint64_t budget;
 	uint64_t added;
 	uint64_t removed;
@@ -113,23 +116,42 @@ extern _Thread_local struct thread_cache *thread_cache
 /* NULL for none. */
 void thread_cache_set(struct thread_cache *cache);
 
-static inline uint32_t class_of(uint64_t nr_pages)
+static inline uint32_t bin_of(uint64_t nr_pages)
 {
-	if (nr_pages <= CLASS_EXACT_MAX)
+	if (nr_pages <= BIN_EXACT_MAX)
 		return (uint32_t)nr_pages;
-	if (nr_pages % MEGABLOCK_PAGES || nr_pages > (uint64_t)CLASS_HUGE_MAX * MEGABLOCK_PAGES)
+	if (nr_pages % MEGABLOCK_PAGES || nr_pages > (uint64_t)BIN_HUGE_MAX * MEGABLOCK_PAGES)
 		return 0;
-	return CLASS_EXACT_MAX + (uint32_t)(nr_pages / MEGABLOCK_PAGES);
+	return BIN_EXACT_MAX + (uint32_t)(nr_pages / MEGABLOCK_PAGES);
 }
 
-static inline uint64_t class_pages(uint64_t class)
+static inline uint64_t bin_pages(uint64_t bin)
 {
-	return class <= CLASS_EXACT_MAX ? class : (class - CLASS_EXACT_MAX) * MEGABLOCK_PAGES;
+	return bin <= BIN_EXACT_MAX ? bin : (bin - BIN_EXACT_MAX) * MEGABLOCK_PAGES;
 }
+
+/* The first bin of a set from this one on, NR_BINS if there is none. */
+static inline uint32_t bin_set_next(const bin_set set, uint32_t bin)
+{
+	uint32_t word = bin / 64;
+	uint64_t bits = set[word] >> bin % 64 << bin % 64;
+
+	while (!bits) {
+		if (++word == sizeof(bin_set) / 8)
+			return NR_BINS;
+		bits = set[word];
+	}
+	return word * 64 + (uint32_t)__builtin_ctzl(bits);
+}
+
+/* A loop over the bins of a set, which may change on the way. */
+#define for_each_bin(bin, set)                                \
+	for ((bin) = bin_set_next((set), 1); (bin) < NR_BINS; \
+	     (bin) = bin_set_next((set), (bin) + 1))
 
 static inline struct link *link_of(void *span, uint64_t page)
 {
-	return (struct link *)((char *)span + page % LINES_IN_PAGE * LINK_LINE);
+	return (struct link *)((char *)span + (page & LINE_BITS) * 8);
 }
 
 static inline void *span_of(struct link *link)
@@ -157,56 +179,56 @@ static inline void cache_ordered(void)
 }
 
 /* Takes the span loaded last; there is one. */
-static inline void *cache_pop(struct thread_cache *cache, uint64_t class)
+static inline void *cache_pop(struct thread_cache *cache, uint64_t bin)
 {
-	struct link *link = cache->head[class];
+	struct link *link = cache->head[bin];
 
-	cache->head[class] = link_next(link);
-	cache->room[class]++;
-	cache->taken[class]++;
-	annotate_allocated(span_of(link), class_pages(class) * PS_PAGE_SIZE);
+	cache->taken[bin]++;
+	cache->room[bin]++;
+	cache->head[bin] = link_next(link);
+	annotate_allocated(span_of(link), bin_pages(bin) * PS_PAGE_SIZE);
 	return span_of(link);
 }
 
 /* Links a span into the loaded list, for which there was room. */
-static inline void cache_push(struct thread_cache *cache, uint64_t class, void *span, uint64_t page)
+static inline void cache_push(struct thread_cache *cache, uint64_t bin, void *span, uint64_t page)
 {
 	struct link *link = link_of(span, page);
 
-	annotate_freed(span, class_pages(class) * PS_PAGE_SIZE);
+	annotate_freed(span, bin_pages(bin) * PS_PAGE_SIZE);
 	annotate_link_opened(link);
-	link->next = cache->head[class];
+	link->next = cache->head[bin];
 	annotate_link_closed(link);
 	cache_ordered();
-	cache->head[class] = link;
+	cache->head[bin] = link;
 }
 
 /* Loads the spare list in place of an empty one; false if there is none. */
-static inline bool cache_load_spare(struct thread_cache *cache, uint32_t class)
+static inline bool cache_load_spare(struct thread_cache *cache, uint32_t bin)
 {
-	struct link *list = cache->spare[class];
+	struct link *list = cache->spare[bin];
 
 	if (!list)
 		return false;
-	cache->spare[class] = NULL;
+	cache->spare[bin] = NULL;
 	cache_ordered();
-	cache->head[class] = list;
-	cache->room[class] = cache->batch[class] - cache->spare_count[class];
+	cache->head[bin] = list;
+	cache->room[bin] = cache->batch[bin] - cache->spare_count[bin];
 	return true;
 }
 
 /* Makes room by making the full list the spare; false if there is a spare, or no list. */
-static inline bool cache_make_spare(struct thread_cache *cache, uint32_t class)
+static inline bool cache_make_spare(struct thread_cache *cache, uint32_t bin)
 {
-	struct link *list = cache->head[class];
+	struct link *list = cache->head[bin];
 
-	if (cache->spare[class] || !list)
+	if (cache->spare[bin] || !list)
 		return false;
-	cache->head[class] = NULL;
+	cache->head[bin] = NULL;
 	cache_ordered();
-	cache->spare[class] = list;
-	cache->spare_count[class] = cache->batch[class];
-	cache->room[class] = cache->batch[class];
+	cache->spare[bin] = list;
+	cache->spare_count[bin] = cache->batch[bin];
+	cache->room[bin] = cache->batch[bin];
 	return true;
 }
 
@@ -218,13 +240,13 @@ int span_free_long(void *ptr, size_t bytes);
 struct thread_cache *thread_cache_get(void);
 
 /*
- * A span of a class of which the cache has none, from the central cache, from a
+ * A span of a bin of which the cache has none, from the central cache, from a
  * larger cached span, or from the backend, with others for the next calls; or NULL.
  */
-void *thread_cache_refill(struct thread_cache *cache, uint32_t class);
+void *thread_cache_refill(struct thread_cache *cache, uint32_t bin);
 
-/* Takes a span that there was no room for; false if the cache is not for its class. */
-bool thread_cache_accept(struct thread_cache *cache, uint32_t class, void *span);
+/* Takes a span that there was no room for; false if the cache is not for its bin. */
+bool thread_cache_accept(struct thread_cache *cache, uint32_t bin, void *span);
 
 /* Gives the calling thread's cached spans to the central cache, or to the backend. */
 void thread_cache_hand_over(void);
