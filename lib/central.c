@@ -213,7 +213,7 @@ void central_decay(int64_t now)
 	if (!is_due(now, filled))
 		return;
 	pages_batch_begin(&out);
-	for_each_bin (bin, filled)
+	for_each_bin(bin, filled)
 		while ((list = take_idle(bin)))
 			pages_batch_add(&out, list, bin_pages(bin));
 	pages_batch_flush(&out);

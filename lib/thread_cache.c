@@ -196,7 +196,7 @@ static void empty(struct thread_cache *cache, bool central)
 	uint32_t bin;
 
 	begin(&way, central);
-	for_each_bin (bin, cache->active)
+	for_each_bin(bin, cache->active)
 		deactivate(cache, bin, &way);
 	end(&way);
 }
@@ -213,7 +213,7 @@ static void decay(struct thread_cache *cache)
 	uint32_t bin;
 
 	begin(&way, true);
-	for_each_bin (bin, cache->active) {
+	for_each_bin(bin, cache->active) {
 		if (is_idle(cache, bin))
 			deactivate(cache, bin, &way);
 		cache->taken_before[bin] = (uint32_t)cache->taken[bin];
