@@ -6,6 +6,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 VERSION := 0.1.0
 SONAME := libpagespan.so.1
+FFI_SONAME := libpagespan-ffi.so.1
 
 CC = gcc
 CFLAGS ?= -O2 -g
@@ -22,10 +23,10 @@ module: ## pagespan.ko alone, in build/module-RELEASE
 
 # ---- the library ---------------------------------------------------------------------------
 
-LIB_SOURCES := $(wildcard lib/*.c) kmod/span_map.c
+LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard lib/*.c)) kmod/span_map.c
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
 
-lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) ## libpagespan.a and .so alone
+lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) ## libpagespan.a and .so alone
 	@:
 
 $(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec -MMD -MP
@@ -50,7 +51,13 @@ $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 		-Wl,-z,defs,-z,nodelete $(LIB_OBJECTS) -o $@
 	ln -sf $(SONAME) $(@D)/libpagespan.so
 
--include $(LIB_OBJECTS:.o=.d)
+$(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-ffi.map
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(FFI_SONAME) -Wl,--version-script=lib/pagespan-ffi.map \
+		-Wl,-z,defs,-z,nodelete $(filter %.o,$^) -o $@
+	ln -sf $(FFI_SONAME) $(@D)/libpagespan-ffi.so
+
+-include $(LIB_OBJECTS:.o=.d) $(BUILD)/obj/lib/ffi.d
 
 # ---- programs, tests, benchmarks: a fragment each --------------------------------------------
 
@@ -80,6 +87,8 @@ install: lib tools ## library, headers and programs under DESTDIR/PREFIX, and mo
 	install -m 644 $(BUILD)/lib/libpagespan.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libpagespan.so
+	install -m 755 $(BUILD)/lib/$(FFI_SONAME) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf $(FFI_SONAME) $(DESTDIR)$(PREFIX)/lib/libpagespan-ffi.so
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/pagespan.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/pagespan.pc
 	install -m 755 $(BUILD)/examples/codeindex $(DESTDIR)$(PREFIX)/bin/

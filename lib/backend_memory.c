@@ -16,6 +16,7 @@
 
 #include "../kmod/span_map.h"
 #include "address_space.h"
+#include "annotate.h"
 #include "backend.h"
 #include "counters.h"
 #include "process.h"
@@ -38,6 +39,9 @@ static char *address_of(uint64_t index)
 	return memory.base + index * PS_PAGE_SIZE;
 }
 
+/* Valgrind has a look at every page of a mapping. */
+#define WATCHED_PAGES (((uint64_t)1 << 30) / PS_PAGE_SIZE)
+
 /* What was asked for in pages, or else the machine's memory. */
 static uint64_t reservation_pages(void)
 {
@@ -45,6 +49,8 @@ static uint64_t reservation_pages(void)
 
 	if (process.config.memory_bytes)
 		return process.config.memory_bytes / PS_PAGE_SIZE;
+	if (annotate_watched())
+		return WATCHED_PAGES;
 	physical = sysconf(_SC_PHYS_PAGES);
 	if (physical < 1)
 		return ((uint64_t)64 << 20) / PS_PAGE_SIZE;

@@ -26,8 +26,9 @@
  *
  *   PAGESPAN_BACKEND     "device" or "memory": this one, or none at all.
  *   PAGESPAN_MEMORY_MB   address space reserved by the memory backend, in MiB
- *                        (1 to 1048576; default: the machine's physical memory).
- *                        Pages cost memory only once touched.
+ *                        (1 to 1048576; default: the machine's physical memory,
+ *                        or 1 GiB under Valgrind).  Pages cost memory only once
+ *                        touched.
  *   PAGESPAN_FORK        "fresh" (default) or "copy", see Fork.
  *   PAGESPAN_DEBUG       "1": nothing is cached, so that a freed page faults at
  *                        once when it is touched (SIGBUS on the device, SIGSEGV
@@ -58,7 +59,12 @@
  * too; what other threads write meanwhile may or may not be in the copy.  A child
  * that cannot have the memory aborts.
  *
+ * In the child of a copy the counters go on; spans from PS_EXPORT are not in it.
+ *
  * Exec and exit give everything back.
+ *
+ * Valgrind's memcheck and AddressSanitizer are told which pages are allocated.
+ * Under the first, or in a program built with the second, nothing is cached.
  */
 #ifndef PAGESPAN_H
 #define PAGESPAN_H

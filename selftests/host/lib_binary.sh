@@ -117,6 +117,41 @@ object_of_the_library_is_as_good() {
 	cached_path_calls_nothing
 }
 
+memcheck_tells_of_undefined_and_of_freed_pages() {
+	cat >"$tmp/memcheck.c" <<-'END'
+		#include <pagespan.h>
+		int main(void)
+		{
+			volatile char *span = ps_span_alloc(2 * PS_PAGE_SIZE);
+			volatile char *zeroed = ps_span_alloc_ex(PS_PAGE_SIZE, 0, PS_ZERO);
+			int failed = zeroed[9] != 0;
+			span[0] = 1;
+			failed += span[0] != 1;
+			failed += span[100] == 77;
+			ps_span_free((void *)span, 2 * PS_PAGE_SIZE);
+			span[5000] = 1;
+			return failed;
+		}
+	END
+	cc -g -Ilib/include "$tmp/memcheck.c" "$build/lib/libpagespan.a" -lpthread -o "$tmp/memcheck"
+	PAGESPAN_BACKEND=memory valgrind "$tmp/memcheck" 2>&1 | tee "$tmp/said"
+	grep -q 'ERROR SUMMARY: 2 errors' "$tmp/said"
+	grep -q 'uninitialised' "$tmp/said"
+	grep -q 'Invalid write of size 1' "$tmp/said"
+}
+
+# For languages without inline functions: whatever a header defines is a symbol of the twin.
+twin_has_every_function_of_the_headers() {
+	local name
+	nm -D --defined-only "$build/lib/libpagespan-ffi.so.1" | awk '{ sub(/@.*/, "", $3); print $3 }' >"$tmp/has"
+	grep -hoE '^PS_INLINE .*\bps_[a-z_]*\(|^[a-z].*\bps_[a-z_]*\(' lib/include/pagespan.h lib/include/pagespan/*.h |
+		grep -v '^static' | grep -oE 'ps_[a-z_]*\(' | tr -d '(' | sort -u >"$tmp/promised"
+	[ -s "$tmp/promised" ]
+	while read -r name; do
+		grep -qx "$name" "$tmp/has" || { echo "$name"; return 1; }
+	done <"$tmp/promised"
+}
+
 headers_compile_as_c_and_cxx() {
 	printf '#include <pagespan.h>\n#include <pagespan/arena.h>\nint main(void) { return 0; }\n' >"$tmp/x.c"
 	cp "$tmp/x.c" "$tmp/x.cc"
@@ -138,5 +173,7 @@ promise cached_path_of_gcc_and_clang_calls_nothing
 promise object_of_the_library_is_as_good
 promise cached_path_finds_its_thread_without_a_call
 promise headers_compile_as_c_and_cxx
+promise memcheck_tells_of_undefined_and_of_freed_pages
+promise twin_has_every_function_of_the_headers
 echo "1..$tests"
 exit $((failures != 0))

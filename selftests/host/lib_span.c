@@ -537,7 +537,7 @@ static void *churn(void *arg)
 		size_t pages;
 	} slots[32] = {0};
 
-	for (int round = 0; round < 1000; round++) {
+	for (int round = 0; round < 250; round++) {
 		int i = rand_r(&seed) % 32;
 		size_t pages = slots[i].pages;
 
