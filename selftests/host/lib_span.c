@@ -164,8 +164,12 @@ TEST(free_of_a_range_that_leaves_the_window_is_einval)
 				_exit(2);
 		if (ps_span_free(base - PAGE, PAGE) != -EINVAL)
 			_exit(3);
-		if (ps_span_free(base, 1024 * PAGE) || stats().bytes_held)
+		/* Of a size that is being cached. */
+		if (ps_span_free(base, 2 * PAGE) ||
+		    ps_span_free(base + 1023 * PAGE, 2 * PAGE) != -EINVAL)
 			_exit(4);
+		if (ps_span_free(base + 2 * PAGE, 1022 * PAGE) || stats().bytes_held)
+			_exit(5);
 	}));
 }
 
