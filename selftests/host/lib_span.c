@@ -148,27 +148,28 @@ TEST(free_of_a_range_that_leaves_the_window_is_einval)
 	if (on_device())
 		SKIP(return, "the window is everybody's");
 	EXPECT_EQ(0, IN_CHILD({
-		static char *spans[1024];
+		enum { PAGES = 16384 };
 		char *base = (char *)UINTPTR_MAX;
 
-		setenv("PAGESPAN_MEMORY_MB", "4", 1);
-		for (int i = 0; i < 1024; i++) {
-			spans[i] = ps_span_alloc(PAGE);
-			if (!spans[i])
+		setenv("PAGESPAN_MEMORY_MB", "64", 1);
+		for (int i = 0; i < PAGES; i++) {
+			char *span = ps_span_alloc(PAGE);
+
+			if (!span)
 				_exit(1);
-			if (spans[i] < base)
-				base = spans[i];
+			if (span < base)
+				base = span;
 		}
-		for (size_t first = 0; first < 1024; first++)
-			if (ps_span_free(base + first * PAGE, (1025 - first) * PAGE) != -EINVAL)
+		for (size_t first = 0; first < PAGES; first++)
+			if (ps_span_free(base + first * PAGE, (PAGES + 1 - first) * PAGE) != -EINVAL)
 				_exit(2);
 		if (ps_span_free(base - PAGE, PAGE) != -EINVAL)
 			_exit(3);
 		/* Of a size that is being cached. */
 		if (ps_span_free(base, 2 * PAGE) ||
-		    ps_span_free(base + 1023 * PAGE, 2 * PAGE) != -EINVAL)
+		    ps_span_free(base + (PAGES - 1) * PAGE, 2 * PAGE) != -EINVAL)
 			_exit(4);
-		if (ps_span_free(base + 2 * PAGE, 1022 * PAGE) || stats().bytes_held)
+		if (ps_span_free(base + 2 * PAGE, (PAGES - 2) * PAGE) || stats().bytes_held)
 			_exit(5);
 	}));
 }
