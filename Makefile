@@ -62,6 +62,7 @@ $(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-f
 # ---- programs, tests, benchmarks: a fragment each --------------------------------------------
 
 include lib/examples/examples.mk
+include lib/man/man.mk
 -include selftests/host/span_map.mk
 include selftests/host/lib.mk
 -include tools/bench/vm.mk
@@ -78,7 +79,7 @@ test: ## every test; ends in "N passed, N failed"
 test-quick: ## the tests that take less than two minutes together
 	@selftests/run quick
 
-install: lib tools ## library, headers and programs under DESTDIR/PREFIX, and modules that were built
+install: lib tools install-man ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
 	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/
