@@ -66,6 +66,7 @@ include lib/man/man.mk
 -include selftests/host/span_map.mk
 include selftests/host/lib.mk
 -include tools/bench/vm.mk
+-include tools/bench/span.mk
 
 tools: $(BUILD)/examples/codeindex ## the programs alone
 	@:
