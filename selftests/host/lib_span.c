@@ -2,13 +2,17 @@
 /* The promises of <pagespan.h>, the same on both backends. PAGESPAN_BACKEND says which is tested. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/pagespan.h>
 #include <pagespan.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "../in_child.h"
 #include "kselftest_harness.h"
@@ -460,6 +464,56 @@ TEST(configuration_counts_before_the_environment)
 		if (ps_init(&config, sizeof(config)) != -EALREADY)
 			_exit(8);
 	}));
+}
+
+static bool pool_is_huge(void)
+{
+	struct pagespan_info info = {.size = sizeof(info)};
+	int fd = open("/dev/pagespan", O_RDWR);
+	bool huge = fd >= 0 && !ioctl(fd, PAGESPAN_INFO, &info) && info.flags & PAGESPAN_INFO_HUGE;
+
+	close(fd);
+	return huge;
+}
+
+static long nr_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Single pages everywhere first: each leaves a page table behind in its part of the window. */
+TEST(part_of_the_window_that_had_single_pages_takes_a_huge_page_again)
+{
+	static char *spans[4096];
+	uint64_t before;
+	long faults;
+	int count = 0;
+
+	if (!on_device() || !pool_is_huge())
+		SKIP(return, "needs a device with huge pages");
+	for (int i = 0; i < 4096; i++) {
+		spans[i] = ps_span_alloc(PAGE);
+		if (spans[i])
+			spans[i][0] = 1;
+	}
+	for (int i = 0; i < 4096; i++)
+		ps_span_free(spans[i], PAGE);
+	ps_trim(0);
+	before = stats().slot_remaps;
+	while (count < 4096 && (spans[count] = ps_span_alloc(512 * PAGE)))
+		count++;
+	ASSERT_LT(8, count);
+	EXPECT_LE(before + 8, stats().slot_remaps);
+	faults = nr_faults();
+	for (int i = 0; i < count; i++)
+		for (size_t page = 0; page < 512; page++)
+			spans[i][page * PAGE] = 1;
+	EXPECT_GE(2 * count, nr_faults() - faults);
+	for (int i = 0; i < count; i++)
+		EXPECT_EQ(0, ps_span_free(spans[i], 512 * PAGE));
 }
 
 TEST(exported_span_is_shared_through_its_descriptor)
