@@ -9,12 +9,22 @@
 
 #include "backend.h"
 
-/* Reserves address space at a multiple of MEGABLOCK_BYTES, not accessible; NULL with errno. */
+/*
+ * Behind a window nothing else of the process is mapped for that long, so that whether a
+ * span of a cached size may be in it can be told from where it starts.
+ */
+#define GUARD_BYTES MEGABLOCK_BYTES
+
+/*
+ * Reserves address space at a multiple of MEGABLOCK_BYTES, not accessible, and a guard
+ * behind it; NULL with errno.
+ */
 static inline char *address_space_reserve(size_t bytes)
 {
 	char *raw;
 	size_t head;
 
+	bytes += GUARD_BYTES;
 	raw = (char *)mmap(NULL, bytes + MEGABLOCK_BYTES, PROT_NONE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (raw == MAP_FAILED)
@@ -24,6 +34,12 @@ static inline char *address_space_reserve(size_t bytes)
 		munmap(raw, head);
 	munmap(raw + head + bytes, MEGABLOCK_BYTES - head);
 	return raw + head;
+}
+
+/* Undoes address_space_reserve(). */
+static inline void address_space_release(char *base, size_t bytes)
+{
+	munmap(base, bytes + GUARD_BYTES);
 }
 
 /*

@@ -67,7 +67,7 @@ static char *map_aligned_window(void)
 	if (map_window(base, 0, window_bytes(), MAP_FIXED) == MAP_FAILED) {
 		int error = errno;
 
-		munmap(base, window_bytes());
+		address_space_release(base, window_bytes());
 		errno = error;
 		return NULL;
 	}

@@ -91,7 +91,7 @@ static int memory_open(struct window *window)
 	return 0;
 
 unmap:
-	munmap(memory.base, bytes);
+	address_space_release(memory.base, bytes);
 	return -ENOMEM;
 }
 

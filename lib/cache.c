@@ -94,7 +94,7 @@ int ps_span_free(void *ptr, size_t bytes)
 	uint64_t page = pages_of((uint64_t)((char *)ptr - cache->base));
 	uint64_t nr_pages = pages_of(bytes);
 
-	if (__builtin_expect(page >= cache->nr_simple || nr_pages > BIN_EXACT_MAX, 0))
+	if (__builtin_expect(page >= cache->nr_pages || nr_pages > BIN_EXACT_MAX, 0))
 		return free_other(ptr, nr_pages);
 	if (__builtin_expect(--cache->room[nr_pages] < 0, 0))
 		return free_without_room(ptr, nr_pages);

@@ -476,9 +476,6 @@ static struct thread_cache *take_place(void)
 		*cache = (struct thread_cache){
 			.base = process.window.base,
 			.nr_pages = process.window.nr_pages,
-			.nr_simple = process.window.nr_pages > BIN_EXACT_MAX ?
-					     process.window.nr_pages - BIN_EXACT_MAX :
-					     0,
 			.budget = thread_bytes(),
 			.generation = atomic_load(&trim_generation),
 			.decayed_at = seconds(),

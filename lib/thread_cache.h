@@ -66,7 +66,6 @@ struct link {
  * @room: how many spans the loaded list may grow by
  * @base: of the window
  * @nr_pages: of the window
- * @nr_simple: spans of any exact bin that start at a page below are inside
  *
  * The rest is not touched by a call that is served at once from the loaded list:
  *
@@ -90,7 +89,6 @@ struct thread_cache {
 	int32_t room[NR_BINS];
 	char *base;
 	uint64_t nr_pages;
-	uint64_t nr_simple;
 
 	uint8_t batch[NR_BINS];
 	struct link *spare[NR_BINS];

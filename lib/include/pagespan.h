@@ -147,10 +147,10 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans);
  * The pages leave the caller at once; touching them afterwards is an error, of
  * which only PAGESPAN_DEBUG=1 makes a fault for certain.
  *
- * Return: 0, or -EINVAL when the arguments are off or the range is not wholly
+ * Return: 0, or -EINVAL when the arguments are off or the range does not start
  * inside the memory that spans of this process come from; then nothing has
- * changed.  To free a page in it that the process does not own is undefined,
- * as a second free() is, except under PAGESPAN_DEBUG=1, which aborts.  Unlike
+ * changed.  To free a page that the process does not own is undefined, as a
+ * second free() is, except under PAGESPAN_DEBUG=1, which aborts.  Unlike
  * munmap, never -ENOMEM.
  */
 int ps_span_free(void *ptr, size_t bytes);
