@@ -24,19 +24,26 @@ module: ## pagespan.ko alone, in build/module-RELEASE
 # ---- the library ---------------------------------------------------------------------------
 
 LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard lib/*.c)) kmod/span_map.c
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
+LIB_ASSEMBLY := $(wildcard lib/*.S)
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o) $(LIB_ASSEMBLY:%.S=$(BUILD)/obj/%.o)
 
 lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) ## libpagespan.a and .so alone
 	@:
 
-$(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec -MMD -MP
+# Not in CFLAGS, which whoever calls make may choose.
+$(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: LIB_CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec -MMD -MP
 
-# The slow path of arenas stands on it and preserves every register. Where gcc shares parts of addresses
-# it takes an instruction more.
-$(BUILD)/obj/lib/cache.o: CFLAGS += -mgeneral-regs-only $(shell \
+# What the slow path of arenas runs while the vector registers are the program's. Where gcc shares
+# parts of addresses a span takes an instruction more.
+$(BUILD)/obj/lib/cache.o $(BUILD)/obj/lib/arena_refill.o: LIB_CFLAGS += -mgeneral-regs-only
+$(BUILD)/obj/lib/cache.o: LIB_CFLAGS += $(shell \
 	$(CC) -Werror -fno-tree-slsr -xc -c /dev/null -o /dev/null 2>/dev/null && echo -fno-tree-slsr)
 
 $(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(LIB_CFLAGS) -c $< -o $@
+
+$(BUILD)/obj/%.o: %.S Makefile
 	@mkdir -p $(@D)
 	$(CC) $(LIB_CFLAGS) -c $< -o $@
 
@@ -67,6 +74,7 @@ include lib/man/man.mk
 include selftests/host/lib.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
+-include tools/bench/arena.mk
 
 tools: $(BUILD)/examples/codeindex ## the programs alone
 	@:

@@ -1,163 +1,336 @@
 // SPDX-License-Identifier: MIT
 /*
- * Arenas: everything but the inlined bump.
- *
- * An arena sits inside its first chunk.  Its chunks are spans, linked from the
- * last to the first; each begins with its link and its size.
- *
- *	first chunk                          further chunks, large objects
- *	┌──────────────┬───────┬─────────┐   ┌───────┬──────────────────┐
- *	│ struct arena │ chunk │ objects │◄──│ chunk │ objects          │◄── arena->chunks
- *	└──────────────┴───────┴─────────┘   └───────┴──────────────────┘
- *
- * Chunks double from the first to CHUNK_MAX.  An object above a quarter of the
- * next chunk gets a span of its own; the current chunk stays current.  When a
- * chunk is left behind, the pages that nothing was allocated in go back.
+ * Arenas: everything but the inlined bump, the slow path as far as the cache serves it
+ * (arena_refill.c), and the strings (arena_string.c).
  */
 #include <errno.h>
-#include <stdbool.h>
+#include <stdatomic.h>
+#include <string.h>
 
-#include "pagespan.h"
-#include "pagespan/arena.h"
+#include "arena_check.h"
+#include "arena_chunk.h"
+#include "arena_registers.h"
+#include "process.h"
 
-#define CHUNK_DEFAULT (2 * PS_PAGE_SIZE)
-#define CHUNK_MAX     ((size_t)1 << 20)
-
-struct chunk {
-	struct chunk *previous;
-	size_t bytes; /* from the chunk's start, arena included in the first */
-};
-
-/*
- * struct arena - the whole of an arena
- * @bump: what inlined code knows; must be first
- * @chunks: the chunk acquired last
- * @current: the chunk that bump.cur and bump.end point into
- * @next_bytes: size of the next chunk
- */
-struct arena {
-	struct ps_arena bump;
-	struct chunk *chunks;
-	struct chunk *current;
-	size_t next_bytes;
-};
-
-/* The first chunk's link lies behind the arena, all others at their span's start. */
-static bool is_first(const struct arena *arena, const struct chunk *chunk)
+static void *take_any(uint32_t nr_pages)
 {
-	return chunk == (const struct chunk *)(arena + 1);
+	return ps_span_alloc(nr_pages * PS_PAGE_SIZE);
 }
 
-static void *chunk_start(struct arena *arena, struct chunk *chunk)
+/* The pages are the arena's, so they cannot fail to go back. */
+static bool put_any(void *span, uint32_t nr_pages)
 {
-	return is_first(arena, chunk) ? (void *)arena : (void *)chunk;
+	ps_span_free(span, nr_pages * PS_PAGE_SIZE);
+	return true;
 }
 
-static uintptr_t round_up(uintptr_t value, size_t align)
+static bool put_checked(void *span, uint32_t nr_pages)
 {
-	return (value + (align - 1)) & ~(uintptr_t)(align - 1);
+	check_allow(span, nr_pages * PS_PAGE_SIZE);
+	return put_any(span, nr_pages);
+}
+
+static void put_chunk(struct arena *arena, struct chunk *chunk)
+{
+	size_t bytes = chunk_size(chunk);
+	char *span = chunk->start;
+
+	arena->held -= bytes;
+	if (__builtin_expect(chunk->zoned, 0))
+		check_allow(span, bytes);
+	put_any(span, pages_of(bytes));
+}
+
+/* ---- the beginning and the end ------------------------------------------------------------- */
+
+static atomic_bool started;
+
+/* Every arena is made behind this; false with errno. */
+static __attribute__((noinline)) bool start(void)
+{
+	if (!process_backend())
+		return false;
+	registers_start();
+	check_start();
+	atomic_store_explicit(&started, true, memory_order_release);
+	return true;
+}
+
+static bool options_are_valid(const struct ps_arena_options *options)
+{
+	return options->size >= sizeof(*options) && options->chunk_bytes % PS_PAGE_SIZE == 0 &&
+	       options->chunk_bytes <= CHUNK_MAX && !(options->flags & ~(uint64_t)PS_ARENA_DEBUG);
 }
 
 struct ps_arena *ps_arena_create(const struct ps_arena_options *options)
 {
 	size_t bytes = CHUNK_DEFAULT;
+	bool checked = false;
 	struct arena *arena;
-	struct chunk *chunk;
 
 	if (options) {
-		if (options->size < sizeof(*options) || options->chunk_bytes % PS_PAGE_SIZE ||
-		    options->chunk_bytes > CHUNK_MAX) {
+		if (!options_are_valid(options)) {
 			errno = EINVAL;
 			return NULL;
 		}
 		if (options->chunk_bytes)
 			bytes = options->chunk_bytes;
+		checked = options->flags & PS_ARENA_DEBUG;
 	}
+	if (__builtin_expect(!atomic_load_explicit(&started, memory_order_acquire), 0) && !start())
+		return NULL;
 	arena = ps_span_alloc(bytes);
 	if (!arena)
 		return NULL;
-	chunk = (struct chunk *)(arena + 1);
-	*chunk = (struct chunk){.bytes = bytes};
-	*arena = (struct arena){
-		.bump = {.cur = (uintptr_t)(chunk + 1), .end = (uintptr_t)arena + bytes},
-		.chunks = chunk,
-		.current = chunk,
-		.next_bytes = bytes < CHUNK_MAX ? 2 * bytes : CHUNK_MAX,
-	};
+	arena->bump.cur = chunk_data(&arena->first);
+	arena->bump.end = (uintptr_t)arena + bytes;
+	arena->current = &arena->first;
+	arena->last = &arena->first;
+	arena->large = NULL;
+	arena->held = bytes;
+	arena->chunk_bytes = bytes;
+	arena->limit = SIZE_MAX;
+	arena->owner = checked || check_always ? check_thread() : NULL;
+	arena->first.next = NULL;
+	arena->first.start = (char *)arena;
+	arena->first.end = arena->bump.end;
+	arena->first.zoned = arena->owner != NULL;
+	if (__builtin_expect(arena->first.zoned, 0))
+		check_created(arena);
 	return &arena->bump;
+}
+
+/* Gives back the large objects above one in the stack. */
+static void put_large(struct arena *arena, const struct chunk *kept)
+{
+	while (arena->large != kept) {
+		struct chunk *large = arena->large;
+
+		arena->large = large->previous;
+		if (large->zoned)
+			check_free(large, chunk_data(large));
+		put_chunk(arena, large);
+	}
+}
+
+static void put_last(struct arena *arena)
+{
+	struct chunk *last = arena->last;
+
+	arena->last = last->previous;
+	arena->last->next = NULL;
+	arena->chunk_bytes -= chunk_size(last);
+	put_chunk(arena, last);
 }
 
 void ps_arena_destroy(struct ps_arena *bump)
 {
-	struct arena *arena = (struct arena *)bump;
-	struct chunk *chunk;
+	struct arena *arena = arena_of(bump);
 
 	if (!arena)
 		return;
-	chunk = arena->chunks;
-	while (!is_first(arena, chunk)) {
-		struct chunk *previous = chunk->previous;
-
-		ps_span_free(chunk, chunk->bytes);
-		chunk = previous;
-	}
-	ps_span_free(arena, chunk->bytes);
+	if (__builtin_expect(arena->owner != NULL, 0))
+		check_free_chunks(arena, &arena->first, chunk_data(&arena->first));
+	put_large(arena, NULL);
+	while (arena->last != &arena->first)
+		put_last(arena);
+	put_chunk(arena, &arena->first);
 }
 
-static struct chunk *add_chunk(struct arena *arena, size_t bytes)
+/* ---- the slow path ------------------------------------------------------------------------- */
+
+/* Every object of a checked arena comes this way. */
+static void *alloc_checked(struct arena *arena, size_t size)
 {
-	struct chunk *chunk = ps_span_alloc(bytes);
-
-	if (!chunk)
-		return NULL;
-	*chunk = (struct chunk){.previous = arena->chunks, .bytes = bytes};
-	arena->chunks = chunk;
-	return chunk;
-}
-
-/* Gives back the pages of the current chunk in which nothing was allocated. */
-static void trim_current(struct arena *arena)
-{
-	struct chunk *chunk = arena->current;
-	char *start = chunk_start(arena, chunk);
-	size_t used = round_up(arena->bump.cur - (uintptr_t)start, PS_PAGE_SIZE);
-
-	if (used < chunk->bytes && !ps_span_free(start + used, chunk->bytes - used))
-		chunk->bytes = used;
-}
-
-void *ps_arena_refill(struct ps_arena *bump, size_t size, size_t align)
-{
-	struct arena *arena = (struct arena *)bump;
+	size_t zoned = ps_arena_rounded(size) + CHECK_ZONE;
+	const struct chunk *large = arena->large;
+	uintptr_t cur = arena->bump.cur;
 	struct chunk *chunk;
-	uintptr_t object;
-	size_t needed;
+	void *object;
 
-	if (!align || align & (align - 1) || align > PS_PAGE_SIZE) {
+	check_owner(arena);
+	if (zoned <= arena->current->end - cur) {
+		object = (void *)cur;
+		arena->bump.cur = cur + zoned;
+	} else {
+		object = refill(arena, zoned, take_any, put_checked, true);
+	}
+	chunk = arena->large == large ? arena->current : arena->large;
+	if (object)
+		check_alloc(chunk, object, size);
+	arena->bump.end = arena->bump.cur;
+	return object;
+}
+
+void *arena_refill_long(struct ps_arena *bump, size_t size)
+{
+	struct arena *arena = arena_of(bump);
+	int saved_errno = errno;
+	void *object = NULL;
+
+	errno = ENOMEM;
+	if (size > PS_SPAN_MAX)
+		return NULL;
+	if (arena->owner)
+		object = alloc_checked(arena, size);
+	else
+		object = refill(arena, ps_arena_rounded(size), take_any, put_any, true);
+	if (object)
+		errno = saved_errno;
+	return object;
+}
+
+void *ps_arena_refill(struct ps_arena *bump, size_t size)
+{
+	void *object = arena_refill_cached(bump, size);
+
+	return object ? object : arena_refill_long(bump, size);
+}
+
+void *ps_arena_refill_aligned(struct ps_arena *bump, size_t size, size_t align)
+{
+	uintptr_t object;
+
+	if (!align || align & (align - 1) || align > PS_ARENA_ALIGN_MAX) {
 		errno = EINVAL;
 		return NULL;
 	}
-	if (align < PS_ARENA_ALIGN)
-		align = PS_ARENA_ALIGN;
-	if (size > PS_SPAN_MAX - sizeof(*chunk) - align) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	needed = round_up(sizeof(*chunk), align) + round_up(size, PS_ARENA_ALIGN);
+	if (align <= PS_ARENA_ALIGN)
+		return ps_arena_refill(bump, size);
+	if (__builtin_add_overflow(size, align - PS_ARENA_ALIGN, &size))
+		size = SIZE_MAX;
+	object = (uintptr_t)ps_arena_refill(bump, size);
+	return (void *)((object + (align - 1)) & ~(uintptr_t)(align - 1));
+}
 
-	if (needed > arena->next_bytes / 4) {
-		chunk = add_chunk(arena, round_up(needed, PS_PAGE_SIZE));
-		return chunk ? (void *)round_up((uintptr_t)(chunk + 1), align) : NULL;
-	}
-	chunk = add_chunk(arena, arena->next_bytes);
-	if (!chunk)
-		return NULL;
-	trim_current(arena);
-	object = round_up((uintptr_t)(chunk + 1), align);
+/* ---- freeing ------------------------------------------------------------------------------- */
+
+/* Goes on in a chunk of which everything from @cur is free. */
+static void resume(struct arena *arena, struct chunk *chunk, uintptr_t cur)
+{
 	arena->current = chunk;
-	arena->bump.cur = object + round_up(size, PS_ARENA_ALIGN);
-	arena->bump.end = (uintptr_t)chunk + chunk->bytes;
-	if (arena->next_bytes < CHUNK_MAX)
-		arena->next_bytes *= 2;
-	return (void *)object;
+	arena->bump.cur = cur;
+	arena->bump.end = arena->owner ? cur : chunk->end;
+}
+
+void ps_arena_reset(struct ps_arena *bump, size_t keep_bytes)
+{
+	struct arena *arena = arena_of(bump);
+	struct chunk *first = &arena->first;
+
+	if (__builtin_expect(arena->owner != NULL, 0)) {
+		arena->owner = check_thread();
+		check_free_chunks(arena, first, chunk_data(first));
+	}
+	put_large(arena, NULL);
+	while (arena->last != first && arena->chunk_bytes > keep_bytes)
+		put_last(arena);
+	resume(arena, first, chunk_data(first));
+}
+
+struct ps_arena_mark ps_mark(const struct ps_arena *bump)
+{
+	const struct arena *arena = arena_of(bump);
+
+	check_owner(arena);
+	return (struct ps_arena_mark){
+		.cur = arena->bump.cur,
+		.current = arena->current,
+		.last = arena->last,
+		.large = arena->large,
+	};
+}
+
+void ps_rewind(struct ps_arena *bump, struct ps_arena_mark mark)
+{
+	struct arena *arena = arena_of(bump);
+
+	check_owner(arena);
+	if (__builtin_expect(arena->owner != NULL, 0))
+		check_free_chunks(arena, mark.current, mark.cur);
+	put_large(arena, mark.large);
+	while (arena->last != mark.last)
+		put_last(arena);
+	resume(arena, mark.current, mark.cur);
+}
+
+/* ---- one arena and another ----------------------------------------------------------------- */
+
+/* Its chunks become large objects, the first one with what is left of the arena in it. */
+void ps_arena_adopt(struct ps_arena *bump, struct ps_arena *other_bump)
+{
+	struct arena *arena = arena_of(bump), *other = arena_of(other_bump);
+	struct chunk *chunk = other->current, *last_large = other->large;
+
+	check_owner(arena);
+	while (other->last != chunk)
+		put_last(other);
+	trim_current(other, other->owner ? put_checked : put_any);
+	chunk->cur = other->bump.cur;
+	arena->held += other->held;
+
+	/* Top down: the chunks, the last one first; the other's large objects; what was there. */
+	if (last_large) {
+		while (last_large->previous)
+			last_large = last_large->previous;
+		last_large->previous = arena->large;
+		other->first.previous = other->large;
+	} else {
+		other->first.previous = arena->large;
+	}
+	arena->large = chunk;
+}
+
+static bool chunk_owns(const struct chunk *chunk, uintptr_t cur, uintptr_t address)
+{
+	return address >= chunk_data(chunk) && address < cur;
+}
+
+bool ps_arena_owns(const struct ps_arena *bump, const void *ptr)
+{
+	const struct arena *arena = arena_of(bump);
+	uintptr_t address = (uintptr_t)ptr;
+	const struct chunk *chunk;
+
+	check_owner(arena);
+	if (chunk_owns(arena->current, arena->bump.cur, address))
+		return true;
+	for (chunk = &arena->first; chunk != arena->current; chunk = chunk->next)
+		if (chunk_owns(chunk, chunk->cur, address))
+			return true;
+	for (chunk = arena->large; chunk; chunk = chunk->previous)
+		if (chunk_owns(chunk, chunk->cur, address))
+			return true;
+	return false;
+}
+
+void ps_arena_limit(struct ps_arena *bump, size_t bytes)
+{
+	struct arena *arena = arena_of(bump);
+
+	check_owner(arena);
+	arena->limit = bytes;
+}
+
+int ps_arena_stats(const struct ps_arena *bump, struct ps_arena_stats *stats, size_t size)
+{
+	const struct arena *arena = arena_of(bump);
+	struct ps_arena_stats now = {.bytes_held = arena->held, .bytes_limit = arena->limit};
+	const struct chunk *chunk;
+
+	if (!size)
+		return -EINVAL;
+	check_owner(arena);
+	now.bytes_used = arena->bump.cur - chunk_data(arena->current);
+	for (chunk = &arena->first; chunk != arena->current; chunk = chunk->next)
+		now.bytes_used += chunk->cur - chunk_data(chunk);
+	for (chunk = &arena->first; chunk; chunk = chunk->next)
+		now.chunks++;
+	for (chunk = arena->large; chunk; chunk = chunk->previous) {
+		now.bytes_used += chunk->cur - chunk_data(chunk);
+		now.large++;
+	}
+	memset(stats, 0, size);
+	memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
+	return 0;
 }

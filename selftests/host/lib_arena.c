@@ -60,8 +60,25 @@ TEST_F(arena, objects_are_aligned_and_do_not_overlap)
 	}
 }
 
+/* Of a checked arena, as all are under AddressSanitizer, nothing is served inline. */
+static bool is_checked(const struct ps_arena *arena)
+{
+	return arena->cur == arena->end;
+}
+
+static struct ps_arena_stats stats_of(const struct ps_arena *arena)
+{
+	struct ps_arena_stats now = {0};
+
+	if (ps_arena_stats(arena, &now, sizeof(now)))
+		abort();
+	return now;
+}
+
 TEST_F(arena, constant_sizes_are_served_from_consecutive_addresses)
 {
+	if (is_checked(self->arena))
+		SKIP(return, "there are red zones between them");
 	char *first = ps_alloc(self->arena, 16);
 	char *second = ps_alloc(self->arena, 3);
 	char *third = ps_alloc(self->arena, 40);
@@ -142,13 +159,39 @@ TEST_F(arena, objects_of_a_type_are_aligned_as_it_asks)
 
 TEST_F(arena, large_object_does_not_abandon_the_current_chunk)
 {
-	char *before = ps_alloc(self->arena, 16);
+	char *first = ps_alloc(self->arena, 16);
+	char *second = ps_alloc(self->arena, 16);
 	char *large = ps_alloc(self->arena, 1 << 20);
-	char *after = ps_alloc(self->arena, 16);
+	char *third = ps_alloc(self->arena, 16);
 
 	ASSERT_NE(NULL, large);
 	memset(large, 1, 1 << 20);
-	EXPECT_EQ(before + 16, after);
+	EXPECT_EQ(second - first, third - second);
+}
+
+TEST_F(arena, large_objects_do_not_make_later_chunks_larger)
+{
+	size_t before;
+
+	for (int i = 0; i < 10; i++)
+		ASSERT_NE(NULL, ps_alloc(self->arena, 1 << 20));
+	before = stats_of(self->arena).bytes_held;
+	for (int i = 0; i < 5; i++)
+		ASSERT_NE(NULL, ps_alloc(self->arena, 2000));
+	EXPECT_GE(before + 2 * PS_PAGE_SIZE, stats_of(self->arena).bytes_held);
+	EXPECT_LT(before, stats_of(self->arena).bytes_held);
+}
+
+TEST_F(arena, chunks_grow_as_stated)
+{
+	/* What is held when a further chunk has come: each as large as all before, up to 1 MiB. */
+	static const size_t held[] = {2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024};
+
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		EXPECT_EQ(held[i] * PS_PAGE_SIZE, stats_of(self->arena).bytes_held);
+		while (stats_of(self->arena).chunks == i + 1)
+			ASSERT_NE(NULL, ps_alloc(self->arena, 1000));
+	}
 }
 
 TEST_F(arena, unused_tail_pages_of_a_chunk_go_back)
@@ -167,6 +210,335 @@ TEST_F(arena, unused_tail_pages_of_a_chunk_go_back)
 	ps_arena_destroy(arena);
 }
 
+TEST_F(arena, hundred_arenas_of_a_small_object_hold_two_pages_each)
+{
+	struct ps_arena *arenas[100];
+
+	for (int i = 0; i < 100; i++) {
+		arenas[i] = ps_arena_create(NULL);
+		ASSERT_NE(NULL, ps_alloc(arenas[i], 16));
+	}
+	EXPECT_EQ(self->held + 101 * 2 * PS_PAGE_SIZE, stats().bytes_held);
+	for (int i = 0; i < 100; i++)
+		ps_arena_destroy(arenas[i]);
+}
+
+static bool fill_with(struct ps_arena *arena, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += 1000) {
+		char *object = ps_alloc(arena, 1000);
+
+		if (!object)
+			return false;
+		memset(object, (int)i, 1000);
+	}
+	return true;
+}
+
+TEST_F(arena, reset_keeps_chunks_up_to_the_cap_and_uses_them_again)
+{
+	struct ps_arena_stats full, kept;
+
+	ASSERT_TRUE(fill_with(self->arena, 5 << 20));
+	ASSERT_NE(NULL, ps_alloc(self->arena, 3 << 20));
+	full = stats_of(self->arena);
+	EXPECT_EQ(1, full.large);
+	EXPECT_EQ(self->held + full.bytes_held, stats().bytes_held);
+
+	ps_arena_reset(self->arena, SIZE_MAX);
+	kept = stats_of(self->arena);
+	EXPECT_EQ(full.chunks, kept.chunks);
+	EXPECT_EQ(0, kept.large);
+	EXPECT_EQ(0, kept.bytes_used);
+	ASSERT_TRUE(fill_with(self->arena, 5 << 20));
+	EXPECT_EQ(kept.bytes_held, stats_of(self->arena).bytes_held);
+
+	ps_arena_reset(self->arena, 1 << 20);
+	kept = stats_of(self->arena);
+	EXPECT_GE(1 << 20, kept.bytes_held);
+	EXPECT_LT(1 << 19, kept.bytes_held);
+	EXPECT_EQ(self->held + kept.bytes_held, stats().bytes_held);
+
+	ps_arena_reset(self->arena, 0);
+	EXPECT_EQ(1, stats_of(self->arena).chunks);
+	EXPECT_EQ(self->held + 2 * PS_PAGE_SIZE, stats().bytes_held);
+}
+
+TEST_F(arena, reset_again_and_again_does_not_grow)
+{
+	size_t held = 0;
+
+	for (int i = 0; i < 20; i++) {
+		ASSERT_TRUE(fill_with(self->arena, 300000));
+		ASSERT_NE(NULL, ps_alloc(self->arena, 700000));
+		if (i == 1)
+			held = stats_of(self->arena).bytes_held;
+		if (i > 1)
+			EXPECT_EQ(held, stats_of(self->arena).bytes_held);
+		ps_arena_reset(self->arena, SIZE_MAX);
+	}
+}
+
+TEST_F(arena, rewind_frees_what_the_mark_did_not_have)
+{
+	struct ps_arena_mark mark;
+	struct ps_arena_stats then, now;
+	char *before, *first = NULL;
+
+	ASSERT_TRUE(fill_with(self->arena, 20000));
+	before = ps_strdup(self->arena, "before");
+	ASSERT_NE(NULL, ps_alloc(self->arena, 1 << 20));
+	then = stats_of(self->arena);
+	mark = ps_mark(self->arena);
+	for (int i = 0; i < 3; i++) {
+		char *object = ps_alloc(self->arena, 16);
+
+		EXPECT_TRUE(!first || object == first);
+		first = object;
+		ASSERT_TRUE(fill_with(self->arena, 500000));
+		ASSERT_NE(NULL, ps_alloc(self->arena, 2 << 20));
+		ps_rewind(self->arena, mark);
+		now = stats_of(self->arena);
+		EXPECT_EQ(then.chunks, now.chunks);
+		EXPECT_EQ(then.large, now.large);
+		EXPECT_EQ(then.bytes_used, now.bytes_used);
+		EXPECT_GE(then.bytes_held, now.bytes_held);
+		EXPECT_EQ(self->held + now.bytes_held, stats().bytes_held);
+	}
+	EXPECT_EQ(0, strcmp(before, "before"));
+}
+
+TEST_F(arena, marks_nest)
+{
+	struct ps_arena_mark outer, inner;
+	char *a, *b;
+
+	outer = ps_mark(self->arena);
+	a = ps_alloc(self->arena, 100);
+	ASSERT_TRUE(fill_with(self->arena, 50000));
+	inner = ps_mark(self->arena);
+	b = ps_alloc(self->arena, 100);
+	ASSERT_TRUE(fill_with(self->arena, 50000));
+	ps_rewind(self->arena, inner);
+	EXPECT_EQ(b, ps_alloc(self->arena, 100));
+	ps_rewind(self->arena, outer);
+	EXPECT_EQ(a, ps_alloc(self->arena, 100));
+}
+
+TEST_F(arena, adopted_objects_stay_where_they_are)
+{
+	struct ps_arena *other = ps_arena_create(NULL);
+	struct ps_arena_mark mark = ps_mark(self->arena);
+	char *strings[3000], *large;
+	char text[32];
+
+	for (int i = 0; i < 3000; i++)
+		strings[i] = ps_printf(other, "string %d", i);
+	large = ps_alloc(other, 1 << 20);
+	memset(large, 7, 1 << 20);
+	ASSERT_NE(NULL, ps_alloc(self->arena, 1 << 20));
+	ps_arena_adopt(self->arena, other);
+	ASSERT_TRUE(fill_with(self->arena, 100000));
+	for (int i = 0; i < 3000; i++) {
+		snprintf(text, sizeof(text), "string %d", i);
+		ASSERT_EQ(0, strcmp(text, strings[i]));
+		ASSERT_TRUE(ps_arena_owns(self->arena, strings[i]));
+	}
+	EXPECT_EQ(7, large[(1 << 20) - 1]);
+	EXPECT_TRUE(ps_arena_owns(self->arena, large));
+	EXPECT_EQ(self->held + stats_of(self->arena).bytes_held, stats().bytes_held);
+	ps_rewind(self->arena, mark);
+	EXPECT_EQ(self->held + 2 * PS_PAGE_SIZE, stats().bytes_held);
+}
+
+TEST_F(arena, owns_its_objects_and_nothing_else)
+{
+	char *small = ps_alloc(self->arena, 16), *large = ps_alloc(self->arena, 100000);
+	struct ps_arena_mark mark = ps_mark(self->arena);
+	char *later;
+	int local;
+
+	EXPECT_TRUE(ps_arena_owns(self->arena, small));
+	EXPECT_TRUE(ps_arena_owns(self->arena, small + 15));
+	EXPECT_TRUE(ps_arena_owns(self->arena, large + 99999));
+	EXPECT_FALSE(ps_arena_owns(self->arena, self->arena));
+	EXPECT_FALSE(ps_arena_owns(self->arena, &local));
+	EXPECT_FALSE(ps_arena_owns(self->arena, NULL));
+	ASSERT_TRUE(fill_with(self->arena, 100000));
+	EXPECT_TRUE(ps_arena_owns(self->arena, small));
+	later = ps_alloc(self->arena, 16);
+	EXPECT_TRUE(ps_arena_owns(self->arena, later));
+	ps_rewind(self->arena, mark);
+	EXPECT_FALSE(ps_arena_owns(self->arena, later));
+	EXPECT_TRUE(ps_arena_owns(self->arena, large));
+}
+
+TEST_F(arena, limit_bounds_what_is_held_and_is_used_up)
+{
+	uint64_t held;
+
+	ps_arena_limit(self->arena, 1 << 20);
+	errno = 0;
+	while (ps_alloc(self->arena, 500))
+		;
+	EXPECT_EQ(ENOMEM, errno);
+	held = stats_of(self->arena).bytes_held;
+	EXPECT_GE(1 << 20, held);
+	EXPECT_LT((1 << 20) - 2 * PS_PAGE_SIZE, held);
+	EXPECT_EQ(NULL, ps_alloc(self->arena, 1 << 20));
+	ps_arena_limit(self->arena, SIZE_MAX);
+	EXPECT_NE(NULL, ps_alloc(self->arena, 1 << 20));
+}
+
+TEST_F(arena, last_object_is_extended_in_place_or_not_at_all)
+{
+	char *object = ps_alloc(self->arena, 20), *next;
+	struct ps_arena before;
+
+	if (is_checked(self->arena)) {
+		EXPECT_EQ(-ENOMEM, ps_extend_last(self->arena, object, 20, 30));
+		return;
+	}
+	EXPECT_EQ(0, ps_extend_last(self->arena, object, 20, 101));
+	next = ps_alloc(self->arena, 8);
+	EXPECT_EQ(object + 104, next);
+	before = *self->arena;
+	EXPECT_EQ(-ENOMEM, ps_extend_last(self->arena, object, 101, 102));
+	EXPECT_EQ(-ENOMEM, ps_extend_last(self->arena, next, 8, 3 * PS_PAGE_SIZE));
+	EXPECT_EQ(-ENOMEM, ps_extend_last(self->arena, next, 8, SIZE_MAX));
+	EXPECT_EQ(-ENOMEM, ps_extend_last(self->arena, next, 8, SIZE_MAX - 15));
+	ps_shrink_last(self->arena, object, 101, 1);
+	EXPECT_EQ(0, memcmp(&before, self->arena, sizeof(before)));
+	EXPECT_EQ(0, ps_extend_last(self->arena, next, 8, self->arena->end - (uintptr_t)next));
+	EXPECT_EQ(self->arena->end, self->arena->cur);
+	ps_shrink_last(self->arena, next, self->arena->end - (uintptr_t)next, 9);
+	EXPECT_EQ(next + 16, ps_alloc(self->arena, 8));
+}
+
+TEST_F(arena, zeros_are_zeros_in_memory_used_before)
+{
+	unsigned char *object;
+
+	ASSERT_TRUE(fill_with(self->arena, 100000));
+	ps_arena_reset(self->arena, SIZE_MAX);
+	for (int i = 0; i < 90; i++) {
+		object = ps_alloc_zero(self->arena, 1001);
+		for (int j = 0; j < 1001; j++)
+			ASSERT_EQ(0, object[j]);
+	}
+	EXPECT_EQ(NULL, ps_alloc_zero(self->arena, PS_SPAN_MAX));
+}
+
+TEST_F(arena, group_is_allocated_as_a_whole)
+{
+	struct wide {
+		_Alignas(64) char bytes[3];
+	};
+	char *one = NULL, (*many)[100] = NULL, (*huge)[1000000] = NULL;
+	uint64_t *eight = NULL, *p5 = NULL, *p6 = NULL, *p7 = NULL, *p8 = NULL;
+	struct wide *wide = NULL;
+
+	ASSERT_TRUE(PS_NEW3(self->arena, char, one, uint64_t, eight, char[100], many));
+	EXPECT_EQ(one + 8, (char *)eight);
+	EXPECT_EQ(one + 16, (char *)many);
+	ASSERT_TRUE(PS_NEW2(self->arena, char, one, struct wide, wide));
+	EXPECT_EQ(0, (uintptr_t)wide % 64);
+	for (int i = 0; i < 1000; i++) {
+		ASSERT_TRUE(PS_NEW8(self->arena, char, one, uint64_t, eight, char[100], many,
+				    struct wide, wide, uint64_t, p5, uint64_t, p6, uint64_t, p7,
+				    uint64_t, p8));
+		memset(one, 1, 1);
+		memset(many, 2, 100);
+		memset(wide, 3, sizeof(*wide));
+		*eight = *p5 = *p6 = *p7 = *p8 = i;
+	}
+	ps_arena_limit(self->arena, 0);
+	one = NULL;
+	eight = NULL;
+	EXPECT_FALSE(PS_NEW2(self->arena, char, one, char[1000000], huge));
+	EXPECT_EQ(NULL, one);
+	EXPECT_EQ(NULL, huge);
+}
+
+TEST_F(arena, reserved_room_holds_what_was_reserved)
+{
+	for (size_t bytes = 0; bytes < 300000; bytes = bytes * 2 + 40) {
+		struct ps_room room = ps_reserve(self->arena, bytes);
+		char *other = ps_alloc(self->arena, 64);
+
+		ASSERT_NE(NULL, room.at);
+		memset(other, 9, 64);
+		for (size_t i = 0; i + 40 <= bytes; i += 40)
+			memset(ps_take(&room, 37), 1, 37);
+		for (int i = 0; i < 64; i++)
+			ASSERT_EQ(9, other[i]);
+	}
+	EXPECT_EQ(NULL, ps_reserve(self->arena, SIZE_MAX).at);
+}
+
+TEST_F(arena, cursor_allocates_as_the_arena_does)
+{
+	uint64_t *previous = NULL;
+	struct ps_cursor cursor = ps_cursor_open(self->arena);
+
+	for (uint64_t i = 0; i < 100000; i++) {
+		volatile size_t size = 8 + i % 50;
+		uint64_t *object = i % 2 ? ps_cursor_alloc(&cursor, 16) :
+					   ps_cursor_alloc(&cursor, size + 8);
+
+		ASSERT_NE(NULL, object);
+		object[0] = (uintptr_t)previous;
+		object[1] = i;
+		previous = object;
+	}
+	EXPECT_EQ(NULL, ps_cursor_alloc(&cursor, SIZE_MAX));
+	ps_cursor_close(&cursor);
+	for (uint64_t i = 100000; i-- > 0; previous = (uint64_t *)previous[0])
+		ASSERT_EQ(i, previous[1]);
+	EXPECT_EQ(NULL, previous);
+	EXPECT_NE(NULL, ps_alloc(self->arena, 16));
+}
+
+TEST_F(arena, strings_are_copied_and_made)
+{
+	static const char unended[3] = {'a', 'b', 'c'};
+	char *long_string;
+
+	EXPECT_EQ(0, strcmp("", ps_strdup(self->arena, "")));
+	EXPECT_EQ(0, strcmp("abc", ps_strdup(self->arena, "abc")));
+	EXPECT_EQ(0, strcmp("abc", ps_strndup(self->arena, unended, 3)));
+	EXPECT_EQ(0, strcmp("ab", ps_strndup(self->arena, "ab", SIZE_MAX)));
+	EXPECT_EQ(0, strcmp("", ps_strndup(self->arena, "ab", 0)));
+	EXPECT_EQ(0, strcmp("7 x", ps_printf(self->arena, "%d %s", 7, "x")));
+	EXPECT_EQ(0, strcmp("", ps_printf(self->arena, "%s", "")));
+	for (int length = 4000; length < 40000; length += 1001) {
+		long_string = ps_printf(self->arena, "%0*d", length, 5);
+		ASSERT_NE(NULL, long_string);
+		EXPECT_EQ(length, strlen(long_string));
+		EXPECT_EQ('5', long_string[length - 1]);
+	}
+	ps_arena_limit(self->arena, 0);
+	EXPECT_EQ(NULL, ps_printf(self->arena, "%0*d", 100000, 5));
+}
+
+TEST_F(arena, success_leaves_errno_alone)
+{
+	errno = 4711;
+	ASSERT_TRUE(fill_with(self->arena, 3 << 20));
+	ASSERT_NE(NULL, ps_alloc(self->arena, 3 << 20));
+	EXPECT_EQ(4711, errno);
+}
+
+TEST_F(arena, stats_know_members_that_the_library_does_not)
+{
+	unsigned char larger[sizeof(struct ps_arena_stats) + 8];
+
+	memset(larger, 0xff, sizeof(larger));
+	EXPECT_EQ(0, ps_arena_stats(self->arena, (struct ps_arena_stats *)larger, sizeof(larger)));
+	EXPECT_EQ(0, larger[sizeof(larger) - 1]);
+	EXPECT_EQ(-EINVAL, ps_arena_stats(self->arena, (struct ps_arena_stats *)larger, 0));
+}
+
 TEST_F(arena, small_arena_holds_two_pages)
 {
 	EXPECT_EQ(self->held + 2 * PS_PAGE_SIZE, stats().bytes_held);
@@ -180,6 +552,9 @@ TEST(options_out_of_range_are_einval)
 	EXPECT_EQ(NULL, ps_arena_create(&options));
 	EXPECT_EQ(EINVAL, errno);
 	options.size = sizeof(options);
+	options.flags = PS_ARENA_DEBUG << 1;
+	EXPECT_EQ(NULL, ps_arena_create(&options));
+	options.flags = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(bad_bytes); i++) {
 		options.chunk_bytes = bad_bytes[i];
 		errno = 0;

@@ -100,9 +100,9 @@ span-map-coverage:
 # ---- bench-core: what is measured is built twice, once with the flags a module is built with ----
 
 BENCH_CORE := $(BUILD)/bench/core
-BENCH_CORE_HARNESS := $(wildcard tools/bench/core*.c)
+BENCH_CORE_HARNESS := $(wildcard tools/bench/core*.c) tools/bench/report.c
 BENCH_CORE_SUBJECTS := $(wildcard tools/bench/peer_*.c) kmod/span_map.c
-BENCH_CORE_HEADERS := tools/bench/core.h tools/bench/peer.h kmod/span_map.h
+BENCH_CORE_HEADERS := tools/bench/core.h tools/bench/peer.h tools/bench/report.h kmod/span_map.h
 BENCH_CORE_OBJECTS := $(BENCH_CORE_HARNESS:%.c=$(BENCH_CORE)/%.o) \
 	$(BENCH_CORE_SUBJECTS:%.c=$(BENCH_CORE)/%.o)
 BENCH_CORE_KERNEL_OBJECTS := $(BENCH_CORE_HARNESS:%.c=$(BENCH_CORE)/%.o) \

@@ -329,6 +329,6 @@ int main(int argc, char **argv)
 	audit();
 	count_instructions(argv[0]);
 	judge();
-	report_write(json, build, beside);
+	report_write("core", json, build, beside);
 	return 0;
 }

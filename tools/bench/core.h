@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "peer.h"
+#include "report.h"
 
 #define POOL_16_GIB (1ULL << 22)
 #define POOL_1_TIB  (1ULL << 28)
@@ -26,15 +27,6 @@ struct workload {
 
 extern const struct workload workload_a, workload_b70, workload_b90, workload_b97, workload_c,
 	workload_d;
-
-/* Operation times of one run, in nanoseconds. */
-struct times {
-	double p10;
-	double median;
-	double p90;
-	double p999;
-	uint64_t operations;
-};
 
 /* What a churn run found out; times only if they were asked for. */
 struct churn_result {
@@ -77,38 +69,5 @@ int64_t measured_one_page(const struct peer *peer, void *pool);
  */
 double callgrind_per_pair(const char *program, const char *subject, uint64_t operations);
 double callgrind_worst_one_page(const char *program, const char *subject, uint64_t operations);
-
-/* One number of a workload and a subject; runs > 1 if it is the median of their medians. */
-struct result {
-	const char *workload;
-	const char *subject;
-	const char *metric;
-	const char *unit;
-	double median;
-	double p10;
-	double p90;
-	double p999;
-	double lowest; /* of the runs' medians */
-	double highest;
-	uint64_t runs;
-};
-
-void report_value(const char *workload, const char *subject, const char *metric, const char *unit,
-		  double value);
-void report_times(const char *workload, const char *subject, const char *metric,
-		  const struct times *runs, uint64_t nr_runs);
-/* NaN if there is no such result. */
-double report_median(const char *workload, const char *subject, const char *metric);
-double report_p999(const char *workload, const char *subject, const char *metric);
-
-enum comparison { AT_MOST, AT_LEAST };
-void report_goal(const char *text, enum comparison comparison, double limit, double value);
-
-/*
- * Writes results and goals as JSON; `build` says with which flags the subjects were compiled.
- * `beside` names what another build of this program wrote: its results are added and its goals
- * printed in a column of their own.
- */
-void report_write(const char *path, const char *build, const char *beside);
 
 #endif

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* The results of bench-core: kept, looked up, printed and written as JSON. */
+/* The results of a benchmark: kept, looked up, printed and written as JSON. */
 #include <jansson.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "report.h"
 
 #define MAX_RESULTS 512
 #define MAX_GOALS   64
@@ -219,12 +220,12 @@ static void print_results(void)
 {
 	size_t i;
 
-	printf("%-5s %-17s %-26s %12s %12s %12s %12s\n", "", "subject", "metric", "median", "p10",
+	printf("%-14s %-21s %-26s %12s %12s %12s %12s\n", "", "subject", "metric", "median", "p10",
 	       "p90", "p99.9");
 	for (i = 0; i < nr_results; i++) {
 		const struct result *r = &results[i];
 
-		printf("%-5s %-17s %-26s %12.5g %12.5g %12.5g", r->workload, r->subject, r->metric,
+		printf("%-14s %-21s %-26s %12.5g %12.5g %12.5g", r->workload, r->subject, r->metric,
 		       r->median, r->p10, r->p90);
 		if (r->p999 > 0)
 			printf(" %12.5g", r->p999);
@@ -252,7 +253,7 @@ static void print_goals(const json_t *beside)
 	}
 }
 
-void report_write(const char *path, const char *build, const char *beside)
+void report_write(const char *benchmark, const char *path, const char *build, const char *beside)
 {
 	FILE *git = popen("git describe --always --dirty 2>/dev/null", "r");
 	json_t *other = beside ? json_load_file(beside, 0, NULL) : NULL;
@@ -271,11 +272,11 @@ void report_write(const char *path, const char *build, const char *beside)
 
 	json_array_extend(all_results, json_object_get(other, "results"));
 	json_array_extend(all_goals, json_object_get(other, "goals"));
-	root = json_pack("{ss ss so so so}", "benchmark", "core", "revision", revision,
+	root = json_pack("{ss ss so so so}", "benchmark", benchmark, "revision", revision,
 			 "environment", environment_json(), "results", all_results, "goals",
 			 all_goals);
 	if (!root || json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
-		fprintf(stderr, "bench-core: cannot write %s\n", path);
+		fprintf(stderr, "bench-%s: cannot write %s\n", benchmark, path);
 		exit(1);
 	}
 	json_decref(root);
