@@ -10,6 +10,7 @@
 #include "arena_check.h"
 #include "arena_chunk.h"
 #include "arena_registers.h"
+#include "cache.h"
 #include "process.h"
 
 static void *take_any(uint32_t nr_pages)
@@ -43,43 +44,25 @@ static void put_chunk(struct arena *arena, struct chunk *chunk)
 
 /* ---- the beginning and the end ------------------------------------------------------------- */
 
-static atomic_bool started;
+/* How arenas are made: not known before there is a backend. */
+static _Atomic enum { UNKNOWN, PLAIN, CHECKED } kind;
 
 /* Every arena is made behind this; false with errno. */
-static __attribute__((noinline)) bool start(void)
+static bool find_kind(void)
 {
+	if (atomic_load_explicit(&kind, memory_order_acquire) != UNKNOWN)
+		return true;
 	if (!process_backend())
 		return false;
 	registers_start();
-	check_start();
-	atomic_store_explicit(&started, true, memory_order_release);
+	atomic_store_explicit(&kind, check_start() ? CHECKED : PLAIN, memory_order_release);
 	return true;
 }
 
-static bool options_are_valid(const struct ps_arena_options *options)
+static inline struct arena *make_arena(size_t bytes, bool checked)
 {
-	return options->size >= sizeof(*options) && options->chunk_bytes % PS_PAGE_SIZE == 0 &&
-	       options->chunk_bytes <= CHUNK_MAX && !(options->flags & ~(uint64_t)PS_ARENA_DEBUG);
-}
+	struct arena *arena = ps_span_alloc(bytes);
 
-struct ps_arena *ps_arena_create(const struct ps_arena_options *options)
-{
-	size_t bytes = CHUNK_DEFAULT;
-	bool checked = false;
-	struct arena *arena;
-
-	if (options) {
-		if (!options_are_valid(options)) {
-			errno = EINVAL;
-			return NULL;
-		}
-		if (options->chunk_bytes)
-			bytes = options->chunk_bytes;
-		checked = options->flags & PS_ARENA_DEBUG;
-	}
-	if (__builtin_expect(!atomic_load_explicit(&started, memory_order_acquire), 0) && !start())
-		return NULL;
-	arena = ps_span_alloc(bytes);
 	if (!arena)
 		return NULL;
 	arena->bump.cur = chunk_data(&arena->first);
@@ -90,13 +73,44 @@ struct ps_arena *ps_arena_create(const struct ps_arena_options *options)
 	arena->held = bytes;
 	arena->chunk_bytes = bytes;
 	arena->limit = SIZE_MAX;
-	arena->owner = checked || check_always ? check_thread() : NULL;
+	arena->owner = checked ? check_thread() : NULL;
 	arena->first.next = NULL;
 	arena->first.start = (char *)arena;
 	arena->first.end = arena->bump.end;
-	arena->first.zoned = arena->owner != NULL;
-	if (__builtin_expect(arena->first.zoned, 0))
+	arena->first.zoned = checked;
+	return arena;
+}
+
+static __attribute__((noinline)) struct ps_arena *
+create_other(const struct ps_arena_options *options)
+{
+	struct ps_arena_options chosen = {.size = sizeof(chosen)};
+	struct arena *arena;
+	bool checked;
+
+	if (options)
+		chosen = *options;
+	if (chosen.size < sizeof(chosen) || chosen.chunk_bytes % PS_PAGE_SIZE ||
+	    chosen.chunk_bytes > CHUNK_MAX || chosen.flags & ~(uint64_t)PS_ARENA_DEBUG) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (!find_kind())
+		return NULL;
+	checked = kind == CHECKED || chosen.flags & PS_ARENA_DEBUG;
+	arena = make_arena(chosen.chunk_bytes ? chosen.chunk_bytes : CHUNK_DEFAULT, checked);
+	if (arena && checked)
 		check_created(arena);
+	return &arena->bump;
+}
+
+struct ps_arena *ps_arena_create(const struct ps_arena_options *options)
+{
+	struct arena *arena;
+
+	if (options || atomic_load_explicit(&kind, memory_order_acquire) != PLAIN)
+		return create_other(options);
+	arena = make_arena(CHUNK_DEFAULT, false);
 	return &arena->bump;
 }
 
@@ -123,18 +137,29 @@ static void put_last(struct arena *arena)
 	put_chunk(arena, last);
 }
 
-void ps_arena_destroy(struct ps_arena *bump)
+/* Of an arena that has more than its first chunk, or is checked. */
+static __attribute__((noinline)) void destroy_other(struct arena *arena)
 {
-	struct arena *arena = arena_of(bump);
-
-	if (!arena)
-		return;
-	if (__builtin_expect(arena->owner != NULL, 0))
+	if (arena->owner)
 		check_free_chunks(arena, &arena->first, chunk_data(&arena->first));
 	put_large(arena, NULL);
 	while (arena->last != &arena->first)
 		put_last(arena);
 	put_chunk(arena, &arena->first);
+}
+
+void ps_arena_destroy(struct ps_arena *bump)
+{
+	struct arena *arena = arena_of(bump);
+	size_t bytes;
+
+	if (!arena)
+		return;
+	bytes = chunk_size(&arena->first);
+	if (bytes != arena->held || arena->owner)
+		destroy_other(arena);
+	else if (!cache_put(arena, pages_of(bytes)))
+		ps_span_free(arena, bytes);
 }
 
 /* ---- the slow path ------------------------------------------------------------------------- */

@@ -40,19 +40,18 @@ struct zone {
 
 _Static_assert(sizeof(struct zone) == CHECK_ZONE, "a zone is as large as the others believe");
 
-bool check_always;
-
 /* The objects of all arenas, so that one arena can adopt another's. */
 static char pool;
 
 /* Its address tells the threads apart. */
 static _Thread_local char here;
 
-void check_start(void)
+bool check_start(void)
 {
-	check_always = process.config.debug || annotate_watched() || __asan_poison_memory_region;
-	if (check_always)
-		VALGRIND_CREATE_MEMPOOL(&pool, 0, 0);
+	if (!process.config.debug && !annotate_watched() && !__asan_poison_memory_region)
+		return false;
+	VALGRIND_CREATE_MEMPOOL(&pool, 0, 0);
+	return true;
 }
 
 const void *check_thread(void)

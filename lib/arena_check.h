@@ -21,11 +21,8 @@
 /* Bytes of a zone. */
 #define CHECK_ZONE ((size_t)16)
 
-/* Every arena is to be checked. Constant after check_start(). */
-extern bool check_always;
-
-/* Finds out whether, of a process that has a backend. */
-void check_start(void);
+/* Whether every arena is to be checked, in a process that has a backend. */
+bool check_start(void);
 
 /* What tells the calling thread from the others; not NULL. */
 const void *check_thread(void);

@@ -24,9 +24,11 @@
 #define MAX_ROUNDS   31
 #define MAX_SUBJECTS 16
 
-uint32_t arena_sizes[ARENA_BATCH];
+uint32_t arena_sizes[ARENA_BATCH_MAX];
+uint32_t arena_batch = ARENA_BATCH;
 
-const uint32_t arena_objects[NR_ARENA_WORKLOADS] = {
+/* Objects that one round of a workload allocates. */
+static const uint32_t objects_of[NR_ARENA_WORKLOADS] = {
 	[FILL_16] = ARENA_BATCH,
 	[FILL_32] = ARENA_BATCH,
 	[FILL_RANDOM] = ARENA_BATCH,
@@ -87,7 +89,7 @@ static void draw_sizes(void)
 {
 	uint32_t state = 12345;
 
-	for (size_t i = 0; i < ARENA_BATCH; i++) {
+	for (size_t i = 0; i < ARENA_BATCH_MAX; i++) {
 		state = state * 1664525 + 1013904223;
 		arena_sizes[i] = 8 + (state >> 16) % 121;
 	}
@@ -107,7 +109,7 @@ static double run_once(struct measured *measured, enum arena_workload workload)
 	double start = now_ns();
 
 	measured->subject->run[workload](measured->state, measured->repeat);
-	return (now_ns() - start) / (double)measured->repeat / arena_objects[workload];
+	return (now_ns() - start) / (double)measured->repeat / objects_of[workload];
 }
 
 static void prepare(struct measured *measured, const struct arena_subject *subject,
@@ -119,7 +121,7 @@ static void prepare(struct measured *measured, const struct arena_subject *subje
 	measured->state = subject->open();
 	measured->repeat = 1;
 	run_once(measured, workload);
-	per_run = run_once(measured, workload) * arena_objects[workload];
+	per_run = run_once(measured, workload) * objects_of[workload];
 	if (per_run < sample_ns())
 		measured->repeat = (uint64_t)(sample_ns() / per_run) + 1;
 }
@@ -193,12 +195,11 @@ static bool time_apart(const char *program, size_t replacement, enum arena_workl
 
 /* ---- instructions -------------------------------------------------------------------------- */
 
-/* Rounds that are counted; the difference is taken. */
-#define FEW  2
-#define MORE 6
+#define COUNTED_ROUNDS 4
 
 /* What callgrind sees in a function of this program, run with these arguments. */
-static double count_instructions(const char *program, const char *function, const char *arguments)
+static double count_instructions(const char *program, const char *function, const char *mode,
+				 unsigned int number)
 {
 	char path[] = "/tmp/bench-arena-XXXXXX", command[1024], line[256];
 	uint64_t count = 0, sum = 0;
@@ -210,8 +211,8 @@ static double count_instructions(const char *program, const char *function, cons
 	close(fd);
 	snprintf(command, sizeof(command),
 		 "valgrind -q --tool=callgrind --callgrind-out-file=%s --toggle-collect='%s' '%s' "
-		 "%s >/dev/null 2>&1",
-		 path, function, program, arguments);
+		 "%s %u >/dev/null 2>&1",
+		 path, function, program, mode, number);
 	if (system(command) == 0) {
 		file = fopen(path, "r");
 		while (file && fgets(line, sizeof(line), file))
@@ -233,12 +234,13 @@ static const struct arena_subject *find_subject(const char *name)
 }
 
 /* In the process under callgrind. */
-static void run_counted(const char *name, int workload, uint64_t repeat)
+static void run_counted(const char *name, int workload, uint32_t batch)
 {
 	const struct arena_subject *subject = find_subject(name);
 	void *state = subject->open();
 
-	subject->run[workload](state, repeat);
+	arena_batch = batch;
+	subject->run[workload](state, COUNTED_ROUNDS);
 	subject->close(state);
 }
 
@@ -252,41 +254,68 @@ static __attribute__((noinline)) void own_arena(void)
 	ps_arena_destroy(arena);
 }
 
-static void run_own_arena(uint64_t repeat)
+static __attribute__((noinline)) void three_apart(struct ps_arena *arena, void **objects)
 {
-	while (repeat--)
-		own_arena();
+	objects[0] = ps_alloc(arena, 16);
+	objects[1] = ps_alloc(arena, 24);
+	objects[2] = ps_alloc(arena, 40);
 }
 
-/* Of a further round, when everything is warm. */
-static double count_further(const char *program, const char *function, const char *mode)
+static __attribute__((noinline)) void three_together(struct ps_arena *arena, void **objects)
 {
-	char few[128], more[128];
+	char(*a)[16], (*b)[24], (*c)[40];
 
-	snprintf(few, sizeof(few), "%s %d", mode, FEW);
-	snprintf(more, sizeof(more), "%s %d", mode, MORE);
-	return (count_instructions(program, function, more) -
-		count_instructions(program, function, few)) /
-	       (MORE - FEW);
+	if (!PS_NEW3(arena, char[16], a, char[24], b, char[40], c))
+		abort();
+	objects[0] = a;
+	objects[1] = b;
+	objects[2] = c;
+}
+
+static void run_functions(uint64_t repeat)
+{
+	struct ps_arena_options options = {.size = sizeof(options), .chunk_bytes = ARENA_CHUNK};
+	struct ps_arena *arena = ps_arena_create(&options);
+	void *objects[3];
+
+	while (repeat--) {
+		three_apart(arena, objects);
+		three_together(arena, objects);
+		own_arena();
+	}
+	ps_arena_destroy(arena);
+}
+
+/*
+ * How much more a thousand objects, or calls, take than a thousand: what a round costs once, its
+ * reset and the first touch of everything, falls out.
+ */
+static double count_one(const char *program, const char *function, const char *mode)
+{
+	return (count_instructions(program, function, mode, ARENA_BATCH_MAX) -
+		count_instructions(program, function, mode, ARENA_BATCH)) /
+	       (ARENA_BATCH_MAX - ARENA_BATCH);
 }
 
 static void count_all(const char *program)
 {
-	static const enum arena_workload counted[] = {FILL_16, FILL_32, FILL_RANDOM, FILL_THREE};
-	char mode[64];
+	static const char *const calls[] = {"three_apart", "three_together", "own_arena"};
+	char mode[64], function[64];
+	double one;
 
-	for (size_t i = 0; i < sizeof(counted) / sizeof(*counted); i++) {
-		enum arena_workload w = counted[i];
-
+	for (int w = FILL_16; w <= FILL_THREE; w++) {
+		/* C++ adds the arguments to the name. */
+		snprintf(function, sizeof(function), "%s*", functions[w]);
 		for (size_t s = 0; s < NR_SUBJECTS; s++) {
-			snprintf(mode, sizeof(mode), "--count '%s' %d", subjects[s]->name, (int)w);
+			snprintf(mode, sizeof(mode), "--count '%s' %d", subjects[s]->name, w);
+			one = count_one(program, function, mode) / COUNTED_ROUNDS;
 			report_value(names[w], subjects[s]->name, "instructions", "instructions",
-				     count_further(program, functions[w], mode) /
-					     arena_objects[w]);
+				     w == FILL_THREE ? one / 3 : one);
 		}
 	}
-	report_value("own arena", "pagespan", "instructions", "instructions",
-		     count_further(program, "own_arena", "--own"));
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		report_value("a call", calls[i], "instructions", "instructions",
+			     count_one(program, calls[i], "--functions"));
 }
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -350,7 +379,7 @@ static void report_goals(void)
 	report_goal("16 B in a loop with a cursor: time, of the ideal", AT_MOST, 0.75,
 		    ratio(names[FILL_16], "time", "pagespan, cursor", "ideal bump"));
 	report_goal("16+24+40 B grouped: instructions, of three allocations", AT_MOST, 0.60,
-		    ratio(names[FILL_THREE], "instructions", "pagespan", "pagespan, plain call"));
+		    ratio("a call", "instructions", "three_together", "three_apart"));
 	for (size_t i = 0; i < 3; i++) {
 		text = texts[6 + i];
 		snprintf(text, 80, "1M x 16 B: time of %s, of ours", slow[i]);
@@ -369,7 +398,7 @@ static void report_goals(void)
 	report_goal("100 arenas of one small object: bytes held by each", AT_MOST, 8192,
 		    report_median("100 arenas", "pagespan", "held by each"));
 	report_goal("create, allocate, destroy, with a cached chunk: instructions", AT_MOST, 100,
-		    report_median("own arena", "pagespan", "instructions"));
+		    report_median("a call", "own_arena", "instructions"));
 }
 
 int main(int argc, char **argv)
@@ -380,15 +409,16 @@ int main(int argc, char **argv)
 	setenv("PAGESPAN_BACKEND", "memory", 0);
 	draw_sizes();
 	if (argc == 5 && !strcmp(argv[1], "--count")) {
-		run_counted(argv[2], (int)strtol(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
+		run_counted(argv[2], (int)strtol(argv[3], NULL, 10),
+			    (uint32_t)strtoul(argv[4], NULL, 10));
 		return 0;
 	}
 	if (argc == 3 && !strcmp(argv[1], "--malloc")) {
 		time_malloc((enum arena_workload)strtol(argv[2], NULL, 10));
 		return 0;
 	}
-	if (argc == 3 && !strcmp(argv[1], "--own")) {
-		run_own_arena(strtoul(argv[2], NULL, 10));
+	if (argc == 3 && !strcmp(argv[1], "--functions")) {
+		run_functions(strtoul(argv[2], NULL, 10));
 		return 0;
 	}
 	for (int w = 0; w < NR_ARENA_WORKLOADS; w++) {

@@ -9,7 +9,9 @@
 extern "C" {
 #endif
 
-#define ARENA_BATCH   1000
+/* Objects of a round, at first and at most. */
+#define ARENA_BATCH     1000
+#define ARENA_BATCH_MAX 2000
 #define ARENA_MILLION 1000000
 
 enum arena_workload {
@@ -23,11 +25,11 @@ enum arena_workload {
 	NR_ARENA_WORKLOADS,
 };
 
-/* Objects that one round of a workload allocates. */
-extern const uint32_t arena_objects[NR_ARENA_WORKLOADS];
+/* Of a round of FILL_16 to FILL_THREE, three of them at once there. */
+extern uint32_t arena_batch;
 
-/* 8 to 128 bytes, ARENA_BATCH of them. */
-extern uint32_t arena_sizes[ARENA_BATCH];
+/* 8 to 128 bytes. */
+extern uint32_t arena_sizes[ARENA_BATCH_MAX];
 
 /* The first chunk, or the size of every chunk, where a subject can be told. */
 #define ARENA_CHUNK ((size_t)1 << 20)

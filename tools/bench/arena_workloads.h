@@ -56,7 +56,7 @@
 			void *last = NULL;                                \
                                                                           \
 			OPEN(state);                                      \
-			for (uint32_t i = 0; i < (count); i++) {          \
+			for (uint32_t i = 0, n = (count); i < n; i++) {   \
 				void *object = ALLOC(state, size);        \
                                                                           \
 				LINK(object, last);                       \
@@ -66,9 +66,9 @@
 		}                                                         \
 	}
 
-FILL(fill_16, ARENA_BATCH, 16)
-FILL(fill_32, ARENA_BATCH, 32)
-FILL(fill_random, ARENA_BATCH, arena_sizes[i])
+FILL(fill_16, arena_batch, 16)
+FILL(fill_32, arena_batch, 32)
+FILL(fill_random, arena_batch, arena_sizes[i])
 FILL(fill_million, ARENA_MILLION, 16)
 
 static NOINLINE void fill_three(void *opaque, uint64_t rounds)
@@ -79,7 +79,7 @@ static NOINLINE void fill_three(void *opaque, uint64_t rounds)
 		void *last = NULL;
 
 		OPEN(state);
-		for (uint32_t i = 0; i < ARENA_BATCH; i++) {
+		for (uint32_t i = 0, n = arena_batch; i < n; i++) {
 			void *a, *b, *c;
 
 			ALLOC_THREE(state, a, b, c);
