@@ -72,6 +72,7 @@ include lib/examples/examples.mk
 include lib/man/man.mk
 -include selftests/host/span_map.mk
 include selftests/host/lib.mk
+include selftests/host/lib_arena.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
 -include tools/bench/arena.mk
@@ -92,7 +93,7 @@ install: lib tools install-man ## library, headers, man pages and programs under
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
 	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 lib/include/pagespan/*.h $(DESTDIR)$(PREFIX)/include/pagespan/
+	install -m 644 lib/include/pagespan/*.h lib/include/pagespan/*.hpp $(DESTDIR)$(PREFIX)/include/pagespan/
 	install -m 644 kmod/uapi/linux/pagespan.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 $(BUILD)/lib/libpagespan.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
