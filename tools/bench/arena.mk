@@ -26,7 +26,7 @@ $(BENCH_ARENA)/%.cpp.o: tools/bench/%.cpp tools/bench/arena.mk
 	$(CXX) -std=gnu++17 $(BENCH_ARENA_FLAGS) -c $< -o $@
 
 $(BENCH_ARENA)/arena: $(BENCH_ARENA_OBJECTS) $(BUILD)/lib/libpagespan.a
-	$(CXX) $^ -L/usr/lib/llvm-14/lib $(shell pkg-config --libs apr-1 talloc) -lLLVM-14 -ljansson -lm \
-		-o $@
+	$(CXX) $^ /usr/lib/llvm-14/lib/libLLVMSupport.a /usr/lib/llvm-14/lib/libLLVMDemangle.a \
+		$(shell pkg-config --libs apr-1 talloc) -ljansson -ltinfo -lz -lpthread -ldl -lm -o $@
 
 -include $(BENCH_ARENA_OBJECTS:.o=.d)
