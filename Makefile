@@ -36,6 +36,8 @@ $(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: LIB_CFLAGS += -fPIC -fvisibility=hid
 # What the slow path of arenas runs while the vector registers are the program's. Where gcc shares
 # parts of addresses a span takes an instruction more.
 $(BUILD)/obj/lib/cache.o $(BUILD)/obj/lib/arena_refill.o: LIB_CFLAGS += -mgeneral-regs-only
+# Short enough that vectors make it longer.
+$(BUILD)/obj/lib/arena.o: LIB_CFLAGS += -mgeneral-regs-only
 $(BUILD)/obj/lib/cache.o: LIB_CFLAGS += $(shell \
 	$(CC) -Werror -fno-tree-slsr -xc -c /dev/null -o /dev/null 2>/dev/null && echo -fno-tree-slsr)
 

@@ -34,7 +34,7 @@ static bool put_checked(void *span, uint32_t nr_pages)
 static void put_chunk(struct arena *arena, struct chunk *chunk)
 {
 	size_t bytes = chunk_size(chunk);
-	char *span = chunk->start;
+	char *span = chunk_start(chunk);
 
 	arena->held -= bytes;
 	if (__builtin_expect(chunk->zoned, 0))
@@ -75,14 +75,13 @@ static inline struct arena *make_arena(size_t bytes, bool checked)
 	arena->limit = SIZE_MAX;
 	arena->owner = checked ? check_thread() : NULL;
 	arena->first.next = NULL;
-	arena->first.start = (char *)arena;
 	arena->first.end = arena->bump.end;
 	arena->first.zoned = checked;
 	return arena;
 }
 
-static __attribute__((noinline)) struct ps_arena *
-create_other(const struct ps_arena_options *options)
+static __attribute__((noinline)) struct ps_arena *create_other(
+	const struct ps_arena_options *options)
 {
 	struct ps_arena_options chosen = {.size = sizeof(chosen)};
 	struct arena *arena;
@@ -151,15 +150,13 @@ static __attribute__((noinline)) void destroy_other(struct arena *arena)
 void ps_arena_destroy(struct ps_arena *bump)
 {
 	struct arena *arena = arena_of(bump);
-	size_t bytes;
 
 	if (!arena)
 		return;
-	bytes = chunk_size(&arena->first);
-	if (bytes != arena->held || arena->owner)
+	if (arena->first.end - (uintptr_t)arena != arena->held || arena->owner)
 		destroy_other(arena);
-	else if (!cache_put(arena, pages_of(bytes)))
-		ps_span_free(arena, bytes);
+	else if (!cache_put(arena, pages_of(arena->held)))
+		ps_span_free(arena, arena->held);
 }
 
 /* ---- the slow path ------------------------------------------------------------------------- */

@@ -42,7 +42,8 @@ void check_created(struct arena *arena);
 /* The object at the end of a chunk, with its zone. */
 void check_alloc(const struct chunk *chunk, void *object, size_t size);
 
-/* Looks at the zones of a chunk from chunk->cur down to @floor; nothing there may be touched any more. */
+/* Looks at the zones of a chunk from chunk->cur down to @floor; nothing there may be touched any
+ * more. */
 void check_free(struct chunk *chunk, uintptr_t floor);
 
 /* The same for all chunks of an arena behind one, and for that one from @floor on. */

@@ -33,10 +33,10 @@
 #define CHUNK_MAX     ((size_t)1 << 20)
 
 /*
- * struct chunk - the head of a span
+ * struct chunk - the head of a span, in its first page; of the first chunk an arena stands before
+ *it
  * @next: the chunk acquired after it; not used for large objects
  * @previous: the chunk, or large object, acquired before it
- * @start: of the span; elsewhere than here only where an arena comes first
  * @cur: the end of what is allocated; of the current chunk it is in bump, and
  *	of chunks behind that it is void
  * @end: of the span
@@ -45,7 +45,6 @@
 struct chunk {
 	struct chunk *next;
 	struct chunk *previous;
-	char *start;
 	uintptr_t cur;
 	uintptr_t end;
 	bool zoned;
@@ -92,9 +91,14 @@ static inline struct arena *arena_of(const struct ps_arena *bump)
 	return (struct arena *)bump;
 }
 
+static inline char *chunk_start(const struct chunk *chunk)
+{
+	return (char *)((uintptr_t)chunk & ~(uintptr_t)(PS_PAGE_SIZE - 1));
+}
+
 static inline size_t chunk_size(const struct chunk *chunk)
 {
-	return chunk->end - (uintptr_t)chunk->start;
+	return chunk->end - (uintptr_t)chunk_start(chunk);
 }
 
 /* Where the first object of a chunk is, or its only one. */
@@ -127,7 +131,6 @@ static inline struct chunk *make_chunk(struct arena *arena, char *span, size_t b
 {
 	struct chunk *chunk = (struct chunk *)span;
 
-	chunk->start = span;
 	chunk->end = (uintptr_t)span + bytes;
 	chunk->zoned = arena->owner != NULL;
 	arena->held += bytes;
@@ -211,8 +214,9 @@ static inline void enter_chunk(struct arena *arena, struct chunk *chunk)
  * NULL if no span is to be had, or none can be put; what was done until then
  * need not be done again.
  */
-static inline __attribute__((always_inline)) void *
-refill(struct arena *arena, size_t size, take_span *take, put_span *put, bool smaller)
+static inline __attribute__((always_inline)) void *refill(struct arena *arena, size_t size,
+							  take_span *take, put_span *put,
+							  bool smaller)
 {
 	struct chunk *chunk = arena->current->next;
 	size_t needed = sizeof(*chunk) + size;

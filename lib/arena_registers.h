@@ -5,12 +5,12 @@
 
 /* x86-64: how x87, vector and mask registers are saved. */
 #define REGISTERS_FXSAVE 0
-#define REGISTERS_XSAVE	 1
+#define REGISTERS_XSAVE  1
 #define REGISTERS_XSAVEC 2
 
 /* aarch64: which vector registers there are. */
-#define REGISTERS_NEON 0
-#define REGISTERS_SVE  1
+#define REGISTERS_NEON         0
+#define REGISTERS_SVE          1
 
 #define REGISTERS_LEGACY_BYTES 512
 

@@ -12,7 +12,7 @@ extern "C" {
 /* Objects of a round, at first and at most. */
 #define ARENA_BATCH     1000
 #define ARENA_BATCH_MAX 2000
-#define ARENA_MILLION 1000000
+#define ARENA_MILLION   1000000
 
 enum arena_workload {
 	FILL_16,
@@ -45,9 +45,9 @@ struct arena_subject {
 };
 
 extern const struct arena_subject arena_subject_pagespan, arena_subject_pagespan_cursor,
-	arena_subject_pagespan_call, arena_subject_ideal, arena_subject_interface, arena_subject_obstack,
-	arena_subject_pmr, arena_subject_apr, arena_subject_talloc, arena_subject_llvm,
-	arena_subject_malloc;
+	arena_subject_pagespan_call, arena_subject_ideal, arena_subject_interface,
+	arena_subject_obstack, arena_subject_pmr, arena_subject_apr, arena_subject_talloc,
+	arena_subject_llvm, arena_subject_malloc;
 
 #ifdef __cplusplus
 }

@@ -20,9 +20,9 @@ static void subject_close(void *state)
 	apr_pool_destroy(state);
 }
 
-#define SUBJECT		    apr
-#define SUBJECT_NAME	    "APR pool"
-#define STATE		    apr_pool_t
+#define SUBJECT             apr
+#define SUBJECT_NAME        "APR pool"
+#define STATE               apr_pool_t
 #define ALLOC(state, bytes) apr_palloc((state), (bytes))
 #define RESET(state, last)  ((void)(last), apr_pool_clear(state))
 #include "arena_workloads.h"

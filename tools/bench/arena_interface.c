@@ -38,11 +38,11 @@ static void interface_reset(struct interface *interface)
 	ideal->cur = ideal->start;
 }
 
-#define subject_open	    interface_open
-#define subject_close	    interface_close
-#define SUBJECT		    interface
-#define SUBJECT_NAME	    "function pointer"
-#define STATE		    struct interface
+#define subject_open        interface_open
+#define subject_close       interface_close
+#define SUBJECT             interface
+#define SUBJECT_NAME        "function pointer"
+#define STATE               struct interface
 #define ALLOC(state, bytes) (state)->alloc((state)->allocator, (bytes), 8)
 #define RESET(state, last)  ((void)(last), interface_reset(state))
 #include "arena_workloads.h"

@@ -24,9 +24,9 @@ static void free_list(void *last)
 	}
 }
 
-#define SUBJECT		    malloc
-#define SUBJECT_NAME	    "malloc"
-#define STATE		    void
+#define SUBJECT      malloc
+#define SUBJECT_NAME "malloc"
+#define STATE        void
 #define FREE_TREE
 #define ALLOC(state, bytes) ((void)(state), malloc(bytes))
 #define RESET(state, last)  free_list(last)

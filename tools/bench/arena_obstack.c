@@ -39,9 +39,9 @@ static void reset(struct stack *stack)
 	stack->first = obstack_alloc(&stack->obstack, 8);
 }
 
-#define SUBJECT		    obstack
-#define SUBJECT_NAME	    "obstack"
-#define STATE		    struct stack
+#define SUBJECT             obstack
+#define SUBJECT_NAME        "obstack"
+#define STATE               struct stack
 #define ALLOC(state, bytes) obstack_alloc(&(state)->obstack, (bytes))
 #define RESET(state, last)  ((void)(last), reset(state))
 #include "arena_workloads.h"

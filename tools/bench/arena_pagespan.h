@@ -6,7 +6,7 @@
 
 #include "arena.h"
 
-#define STATE		   struct ps_arena
+#define STATE              struct ps_arena
 #define RESET(state, last) ((void)(last), ps_arena_reset((state), SIZE_MAX))
 
 static void *subject_open(void)

@@ -3,7 +3,7 @@
 #define PS_ARENA_PLAIN_REFILL
 #include "arena_pagespan.h"
 
-#define SUBJECT	     pagespan_call
-#define SUBJECT_NAME "pagespan, plain call"
+#define SUBJECT             pagespan_call
+#define SUBJECT_NAME        "pagespan, plain call"
 #define ALLOC(state, bytes) ps_alloc((state), (bytes))
 #include "arena_workloads.h"

@@ -19,9 +19,9 @@ static void subject_close(void *state)
 	talloc_free(state);
 }
 
-#define SUBJECT		    talloc
-#define SUBJECT_NAME	    "talloc"
-#define STATE		    void
+#define SUBJECT             talloc
+#define SUBJECT_NAME        "talloc"
+#define STATE               void
 #define ALLOC(state, bytes) talloc_size((state), (bytes))
 #define RESET(state, last)  ((void)(last), talloc_free_children(state))
 #include "arena_workloads.h"

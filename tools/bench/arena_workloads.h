@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The workloads of bench-arena, for one subject. Included once by each, in C or C++, so that what can
- * be inlined is. The including file defines
+ * The workloads of bench-arena, for one subject. Included once by each, in C or C++, so that what
+ *can be inlined is. The including file defines
  *
  *	SUBJECT			an identifier
  *	SUBJECT_NAME		its name in the report
@@ -27,11 +27,11 @@
 #define CLOSE(state)
 #endif
 #ifndef ALLOC_THREE
-#define ALLOC_THREE(state, a, b, c)         \
-	do {                                \
-		(a) = ALLOC((state), 16);   \
-		(b) = ALLOC((state), 24);   \
-		(c) = ALLOC((state), 40);   \
+#define ALLOC_THREE(state, a, b, c)       \
+	do {                              \
+		(a) = ALLOC((state), 16); \
+		(b) = ALLOC((state), 24); \
+		(c) = ALLOC((state), 40); \
 	} while (0)
 #endif
 
@@ -39,7 +39,7 @@
 #define TREE_ALLOC ALLOC
 #endif
 
-#define NOINLINE  __attribute__((noinline))
+#define NOINLINE __attribute__((noinline))
 #define LINK(object, last)                 \
 	do {                               \
 		*(void **)(object) = last; \
@@ -47,23 +47,23 @@
 	} while (0)
 
 /* One workload: @count objects of @size bytes, then freed, @rounds times. */
-#define FILL(name, count, size)                                           \
-	static NOINLINE void name(void *opaque, uint64_t rounds)          \
-	{                                                                 \
-		STATE *state = (STATE *)opaque;                           \
-                                                                          \
-		while (rounds--) {                                        \
-			void *last = NULL;                                \
-                                                                          \
-			OPEN(state);                                      \
-			for (uint32_t i = 0, n = (count); i < n; i++) {   \
-				void *object = ALLOC(state, size);        \
-                                                                          \
-				LINK(object, last);                       \
-			}                                                 \
-			CLOSE(state);                                     \
-			RESET(state, last);                               \
-		}                                                         \
+#define FILL(name, count, size)                                         \
+	static NOINLINE void name(void *opaque, uint64_t rounds)        \
+	{                                                               \
+		STATE *state = (STATE *)opaque;                         \
+                                                                        \
+		while (rounds--) {                                      \
+			void *last = NULL;                              \
+                                                                        \
+			OPEN(state);                                    \
+			for (uint32_t i = 0, n = (count); i < n; i++) { \
+				void *object = ALLOC(state, size);      \
+                                                                        \
+				LINK(object, last);                     \
+			}                                               \
+			CLOSE(state);                                   \
+			RESET(state, last);                             \
+		}                                                       \
 	}
 
 FILL(fill_16, arena_batch, 16)
@@ -153,7 +153,7 @@ static NOINLINE void trees_18(void *opaque, uint64_t rounds)
 }
 
 #define SUBJECT_OBJECT_(subject) arena_subject_##subject
-#define SUBJECT_OBJECT(subject)	 SUBJECT_OBJECT_(subject)
+#define SUBJECT_OBJECT(subject)  SUBJECT_OBJECT_(subject)
 
 #ifdef __cplusplus
 extern "C"

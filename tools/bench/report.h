@@ -42,10 +42,10 @@ enum comparison { AT_MOST, AT_LEAST };
 void report_goal(const char *text, enum comparison comparison, double limit, double value);
 
 /*
- * Writes results and goals of a benchmark as JSON, and prints them; `build` says with which flags the subjects were compiled.
- * `beside` names what another build of this program wrote: its results are added and its goals
- * printed in a column of their own; "" if there is no such file.  With a path and no `beside`
- * nothing is printed.
+ * Writes results and goals of a benchmark as JSON, and prints them; `build` says with which flags
+ * the subjects were compiled. `beside` names what another build of this program wrote: its results
+ * are added and its goals printed in a column of their own; "" if there is no such file.  With a
+ * path and no `beside` nothing is printed.
  */
 void report_write(const char *benchmark, const char *path, const char *build, const char *beside);
 

@@ -83,10 +83,10 @@
 #ifdef __cplusplus
 extern "C" {
 #define PS_ALIGNOF(type) alignof(type)
-#define PS_NOTHROW	 noexcept
+#define PS_NOTHROW       noexcept
 #else
 #define PS_ALIGNOF(type) _Alignof(type)
-#define PS_NOTHROW	 __attribute__((__nothrow__))
+#define PS_NOTHROW       __attribute__((__nothrow__))
 #endif
 
 /* Empty where the inlined functions are to exist as symbols, for other languages. */
@@ -94,7 +94,7 @@ extern "C" {
 #define PS_INLINE static inline __attribute__((__always_inline__, __unused__))
 #endif
 
-#define PS_ARENA_ALIGN	   ((size_t)8)
+#define PS_ARENA_ALIGN     ((size_t)8)
 #define PS_ARENA_ALIGN_MAX ((size_t)4096)
 
 /*
@@ -437,7 +437,8 @@ PS_INLINE void *ps_alloc_array(struct ps_arena *arena, size_t count, size_t size
 	return ps_alloc_aligned(arena, bytes, align);
 }
 
-/* Says apart from the pointer whether there is one: not every compiler sees that there mostly is. */
+/* Says apart from the pointer whether there is one: not every compiler sees that there mostly is.
+ */
 PS_INLINE bool ps_arena_group(struct ps_arena *arena, size_t size, size_t align, void **object)
 {
 	uintptr_t start = arena->cur;
@@ -469,39 +470,39 @@ PS_INLINE bool ps_arena_group(struct ps_arena *arena, size_t size, size_t align,
  * aligned as its type asks.  true, and the pointers are set; or false with
  * errno ENOMEM, and they are as they were.
  */
-#define PS_GROUP(arena, members, pointers)                                             \
-	__extension__({                                                                \
-		struct ps_group {                                                      \
-			members                                                        \
-		} *ps_group_;                                                          \
-		void *ps_group_at_;                                                    \
-		bool ps_group_made_ = ps_arena_group((arena), sizeof(struct ps_group), \
-						     PS_ALIGNOF(struct ps_group),      \
-						     &ps_group_at_);                   \
-		ps_group_ = (struct ps_group *)ps_group_at_;                           \
-		if (ps_group_made_) {                                                  \
-			pointers                                                       \
-		}                                                                      \
-		ps_group_made_;                                                        \
+#define PS_GROUP(arena, members, pointers)                                                        \
+	__extension__({                                                                           \
+		struct ps_group {                                                                 \
+			members                                                                   \
+		} * ps_group_;                                                                    \
+		void *ps_group_at_;                                                               \
+		bool ps_group_made_ = ps_arena_group((arena), sizeof(struct ps_group),            \
+						     PS_ALIGNOF(struct ps_group), &ps_group_at_); \
+		ps_group_ = (struct ps_group *)ps_group_at_;                                      \
+		if (ps_group_made_) {                                                             \
+			pointers                                                                  \
+		}                                                                                 \
+		ps_group_made_;                                                                   \
 	})
-#define PS_GROUP_MEMBER(n, type)     __typeof__(type) object##n;
-#define PS_GROUP_POINTER(n, pointer) (pointer) = &ps_group_->object##n;
+#define PS_GROUP_MEMBER(n, type)            __typeof__(type) object##n;
+#define PS_GROUP_POINTER(n, pointer)        (pointer) = &ps_group_->object##n;
 
-#define PS_MEMBERS2(T1, T2)			PS_GROUP_MEMBER(1, T1) PS_GROUP_MEMBER(2, T2)
-#define PS_MEMBERS3(T1, T2, T3)			PS_MEMBERS2(T1, T2) PS_GROUP_MEMBER(3, T3)
-#define PS_MEMBERS4(T1, T2, T3, T4)		PS_MEMBERS3(T1, T2, T3) PS_GROUP_MEMBER(4, T4)
-#define PS_MEMBERS5(T1, T2, T3, T4, T5)		PS_MEMBERS4(T1, T2, T3, T4) PS_GROUP_MEMBER(5, T5)
-#define PS_MEMBERS6(T1, T2, T3, T4, T5, T6)	PS_MEMBERS5(T1, T2, T3, T4, T5) PS_GROUP_MEMBER(6, T6)
+#define PS_MEMBERS2(T1, T2)                 PS_GROUP_MEMBER(1, T1) PS_GROUP_MEMBER(2, T2)
+#define PS_MEMBERS3(T1, T2, T3)             PS_MEMBERS2(T1, T2) PS_GROUP_MEMBER(3, T3)
+#define PS_MEMBERS4(T1, T2, T3, T4)         PS_MEMBERS3(T1, T2, T3) PS_GROUP_MEMBER(4, T4)
+#define PS_MEMBERS5(T1, T2, T3, T4, T5)     PS_MEMBERS4(T1, T2, T3, T4) PS_GROUP_MEMBER(5, T5)
+#define PS_MEMBERS6(T1, T2, T3, T4, T5, T6) PS_MEMBERS5(T1, T2, T3, T4, T5) PS_GROUP_MEMBER(6, T6)
 #define PS_MEMBERS7(T1, T2, T3, T4, T5, T6, T7) \
 	PS_MEMBERS6(T1, T2, T3, T4, T5, T6) PS_GROUP_MEMBER(7, T7)
 #define PS_MEMBERS8(T1, T2, T3, T4, T5, T6, T7, T8) \
 	PS_MEMBERS7(T1, T2, T3, T4, T5, T6, T7) PS_GROUP_MEMBER(8, T8)
 
-#define PS_POINTERS2(p1, p2)			 PS_GROUP_POINTER(1, p1) PS_GROUP_POINTER(2, p2)
-#define PS_POINTERS3(p1, p2, p3)		 PS_POINTERS2(p1, p2) PS_GROUP_POINTER(3, p3)
-#define PS_POINTERS4(p1, p2, p3, p4)		 PS_POINTERS3(p1, p2, p3) PS_GROUP_POINTER(4, p4)
-#define PS_POINTERS5(p1, p2, p3, p4, p5)	 PS_POINTERS4(p1, p2, p3, p4) PS_GROUP_POINTER(5, p5)
-#define PS_POINTERS6(p1, p2, p3, p4, p5, p6)	 PS_POINTERS5(p1, p2, p3, p4, p5) PS_GROUP_POINTER(6, p6)
+#define PS_POINTERS2(p1, p2)             PS_GROUP_POINTER(1, p1) PS_GROUP_POINTER(2, p2)
+#define PS_POINTERS3(p1, p2, p3)         PS_POINTERS2(p1, p2) PS_GROUP_POINTER(3, p3)
+#define PS_POINTERS4(p1, p2, p3, p4)     PS_POINTERS3(p1, p2, p3) PS_GROUP_POINTER(4, p4)
+#define PS_POINTERS5(p1, p2, p3, p4, p5) PS_POINTERS4(p1, p2, p3, p4) PS_GROUP_POINTER(5, p5)
+#define PS_POINTERS6(p1, p2, p3, p4, p5, p6) \
+	PS_POINTERS5(p1, p2, p3, p4, p5) PS_GROUP_POINTER(6, p6)
 #define PS_POINTERS7(p1, p2, p3, p4, p5, p6, p7) \
 	PS_POINTERS6(p1, p2, p3, p4, p5, p6) PS_GROUP_POINTER(7, p7)
 #define PS_POINTERS8(p1, p2, p3, p4, p5, p6, p7, p8) \

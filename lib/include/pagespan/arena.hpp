@@ -37,12 +37,12 @@ inline void *allocate(ps_arena *arena, std::size_t bytes, std::size_t align)
 		throw std::bad_alloc();
 	return object;
 }
-}
+} // namespace detail
 
 /* An allocator of T; two are equal if they are on the same arena. */
 template <class T> class arena_allocator
 {
-public:
+      public:
 	using value_type = T;
 
 	arena_allocator(ps_arena *arena) noexcept : arena_(arena)
@@ -83,7 +83,7 @@ public:
 		return arena_ != other.arena();
 	}
 
-private:
+      private:
 	ps_arena *arena_;
 };
 
@@ -91,7 +91,7 @@ private:
 /* A memory resource; equal to another on the same arena. */
 class arena_resource final : public std::pmr::memory_resource
 {
-public:
+      public:
 	explicit arena_resource(ps_arena *arena) noexcept : arena_(arena)
 	{
 	}
@@ -101,7 +101,7 @@ public:
 		return arena_;
 	}
 
-private:
+      private:
 	void *do_allocate(std::size_t bytes, std::size_t align) override
 	{
 		return detail::allocate(arena_, bytes, align);
@@ -123,6 +123,6 @@ private:
 };
 #endif
 
-}
+} // namespace pagespan
 
 #endif
