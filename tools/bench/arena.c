@@ -40,7 +40,8 @@ static const char *const names[] = {"16 B",      "32 B",     "8-128 B", "16+24+4
 static const char *const functions[] = {"fill_16",      "fill_32",  "fill_random", "fill_three",
 					"fill_million", "trees_16", "trees_18"};
 
-static const struct arena_subject *const subjects[] = {
+#define NR_SUBJECTS 10
+static const struct arena_subject *const subjects[NR_SUBJECTS] = {
 	&arena_subject_ideal,         &arena_subject_pagespan,  &arena_subject_pagespan_cursor,
 	&arena_subject_pagespan_call, &arena_subject_interface, &arena_subject_obstack,
 	&arena_subject_pmr,           &arena_subject_llvm,      &arena_subject_apr,
@@ -49,7 +50,6 @@ static const struct arena_subject *const subjects[] = {
 
 /* The first of them: what the goals compare by instructions. */
 #define NR_COMPARED 2
-#define NR_SUBJECTS (sizeof(subjects) / sizeof(*subjects))
 
 /* The subjects that are measured apart: a library that is loaded first, or none for glibc. */
 static const struct {
