@@ -117,7 +117,7 @@ int pages_give(const struct backend *backend, struct range *ranges, uint32_t cou
 	return given == merged ? 0 : -EINVAL;
 }
 
-/* Neighbours mostly come one after the other, in either direction. */
+/* Whether a range lies beside the one added last, which then takes it in. */
 static bool joins_last(struct pages_batch *batch, const struct range *range)
 {
 	struct range *last;
@@ -133,6 +133,30 @@ static bool joins_last(struct pages_batch *batch, const struct range *range)
 	return true;
 }
 
+/* The spans that a list begins with and that lie side by side, in either direction; how many. */
+static uint32_t cut_range(struct link **list, size_t bytes, struct range *range)
+{
+	struct link *link = *list;
+	char *start = span_of(link);
+	char *end = start + bytes;
+	uint32_t nr = 1;
+
+	for (; (link = link_next(link)); nr++) {
+		char *span = span_of(link);
+
+		if (span == end)
+			end += bytes;
+		else if (span + bytes == start)
+			start = span;
+		else
+			break;
+	}
+	*list = link;
+	range->first = (uint64_t)(start - process.window.base) / PS_PAGE_SIZE;
+	range->nr_pages = (uint64_t)(end - start) / PS_PAGE_SIZE;
+	return nr;
+}
+
 void pages_batch_begin(struct pages_batch *batch)
 {
 	batch->count = 0;
@@ -142,19 +166,15 @@ void pages_batch_begin(struct pages_batch *batch)
 void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_pages)
 {
 	while (list) {
-		struct range range = {
-			.first = (uint64_t)((char *)span_of(list) - process.window.base) /
-				 PS_PAGE_SIZE,
-			.nr_pages = nr_pages,
-		};
+		struct range range;
+		uint32_t nr_spans = cut_range(&list, nr_pages * PS_PAGE_SIZE, &range);
 
-		list = link_next(list);
 		if (!joins_last(batch, &range)) {
 			if (batch->count == BACKEND_MAX_COUNT)
 				pages_batch_flush(batch);
 			batch->ranges[batch->count++] = range;
 		}
-		batch->nr_spans++;
+		batch->nr_spans += nr_spans;
 	}
 }
 

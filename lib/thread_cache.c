@@ -32,6 +32,9 @@
 /* The longest batch. */
 #define BATCH_PAGES 64
 
+/* By how much the spans got from the backend grow each time, up to a batch. */
+#define RAMP 4
+
 /* Long ways from one look at the clock to the next. */
 #define VISITS 32
 
@@ -243,17 +246,25 @@ static void keep_house(struct thread_cache *cache)
 
 /* ---- spans that come in -------------------------------------------------------------------- */
 
-static void *window_address(uint64_t index)
+static char *window_address(uint64_t index)
 {
 	return process.window.base + index * PS_PAGE_SIZE;
 }
 
-static void push(struct thread_cache *cache, uint32_t bin, void *span)
+/* Spans side by side, for which there is room; the lowest will be the first to be taken. */
+static void push(struct thread_cache *cache, uint32_t bin, char *spans, uint32_t count)
 {
-	uint64_t page = (uint64_t)((char *)span - process.window.base) / PS_PAGE_SIZE;
+	uint64_t nr_pages = bin_pages(bin);
+	uint64_t page = (uint64_t)(spans - process.window.base) / PS_PAGE_SIZE + count * nr_pages;
+	struct link *list = cache->head[bin];
 
-	cache->room[bin]--;
-	cache_push(cache, bin, span, page);
+	cache->room[bin] -= (int32_t)count;
+	while (count--) {
+		page -= nr_pages;
+		list = link_span(list, bin, window_address(page), page);
+	}
+	cache_ordered();
+	cache->head[bin] = list;
 }
 
 static bool make_room(struct thread_cache *cache, uint32_t bin)
@@ -275,7 +286,7 @@ bool thread_cache_accept(struct thread_cache *cache, uint32_t bin, void *span)
 	keep_house(cache);
 	if (!make_room(cache, bin))
 		return false;
-	push(cache, bin, span);
+	push(cache, bin, span, 1);
 	return true;
 }
 
@@ -321,7 +332,7 @@ static void put_rest(struct thread_cache *cache, char *rest, uint64_t nr_pages)
 	struct range range = {(uint64_t)(rest - process.window.base) / PS_PAGE_SIZE, nr_pages};
 
 	if (make_room(cache, bin_of(nr_pages))) {
-		push(cache, bin_of(nr_pages), rest);
+		push(cache, bin_of(nr_pages), rest, 1);
 		cache->added++;
 	} else {
 		pages_give(process_opened(), &range, 1);
@@ -355,51 +366,55 @@ static void *refill_by_split(struct thread_cache *cache, uint32_t bin)
 	if (!activate(cache, bin))
 		count = 1;
 	cache->added += count - 1;
-	while (--count)
-		push(cache, bin, span + count * nr_pages * PS_PAGE_SIZE);
+	push(cache, bin, span + nr_pages * PS_PAGE_SIZE, (uint32_t)count - 1);
 	counters_add(&counters.allocated, 1);
 	return span;
 }
 
 /* One run, for any pages of it can be freed; if there is none so long, what there is. */
-static int take_spans(const struct request *request, uint64_t *firsts)
-{
-	struct request run = *request;
-	uint32_t i;
-
-	run.nr_pages *= request->count;
-	run.count = 1;
-	if (pages_take(process_opened(), &run, firsts) < 1)
-		return pages_take(process_opened(), request, firsts);
-	for (i = 1; i < request->count; i++)
-		firsts[i] = firsts[i - 1] + request->nr_pages;
-	counters_add(&counters.spans_refilled, request->count - 1);
-	return (int)request->count;
-}
-
-/* Twice as many each time, up to a batch. */
-static void *refill_from_backend(struct thread_cache *cache, uint32_t bin)
+static void *take_spans(struct thread_cache *cache, uint32_t bin, const struct request *request)
 {
 	uint64_t firsts[BATCH_PAGES];
+	struct request run = *request;
+	uint32_t count = request->count;
+	int nr;
+
+	run.nr_pages *= count;
+	run.count = 1;
+	if (pages_take(process_opened(), &run, firsts) == 1) {
+		counters_add(&counters.spans_refilled, count - 1);
+		cache->added += count - 1;
+		push(cache, bin, window_address(firsts[0] + request->nr_pages), count - 1);
+		return window_address(firsts[0]);
+	}
+	nr = pages_take(process_opened(), request, firsts);
+	if (nr <= 0)
+		return NULL;
+	cache->added += (uint32_t)nr - 1;
+	while (--nr)
+		push(cache, bin, window_address(firsts[nr]), 1);
+	return window_address(firsts[0]);
+}
+
+/* RAMP times as many each time, up to a batch. */
+static void *refill_from_backend(struct thread_cache *cache, uint32_t bin)
+{
 	struct request request = {
 		.nr_pages = (uint32_t)bin_pages(bin),
 		.align_pages = bin >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1,
 		.count = cache->ramp[bin],
 	};
-	int nr = take_spans(&request, firsts);
+	void *span = take_spans(cache, bin, &request);
 
-	if (nr <= 0)
+	if (!span)
 		return NULL;
-	if (2 * request.count <= cache->batch[bin])
-		cache->ramp[bin] *= 2;
+	if (RAMP * request.count <= cache->batch[bin])
+		cache->ramp[bin] *= RAMP;
 	else
 		cache->ramp[bin] = cache->batch[bin];
-	cache->added += (uint32_t)nr - 1;
-	while (--nr)
-		push(cache, bin, window_address(firsts[nr]));
 	counters_add(&counters.allocated, 1);
-	annotate_long_allocated(window_address(firsts[0]), bin_pages(bin) * PS_PAGE_SIZE, false);
-	return window_address(firsts[0]);
+	annotate_long_allocated(span, bin_pages(bin) * PS_PAGE_SIZE, false);
+	return span;
 }
 
 void *thread_cache_refill(struct thread_cache *cache, uint32_t bin)

@@ -72,7 +72,7 @@ struct link {
  * @batch: spans in a batch
  * @spare: NULL, or a second list of @spare_count spans
  * @taken_before: @taken a while ago, to tell which bins are idle
- * @ramp: spans to get when there is none: doubles up to a batch
+ * @ramp: spans to get when there is none: grows up to a batch
  * @active: a bit for each bin that may hold spans
  * @budget: bytes that further bins may come to hold
  * @added, @removed: spans that came or went other than to and from callers
@@ -188,15 +188,23 @@ static inline void *cache_pop(struct thread_cache *cache, uint64_t bin)
 	return span_of(link);
 }
 
-/* Links a span into the loaded list, for which there was room. */
-static inline void cache_push(struct thread_cache *cache, uint64_t bin, void *span, uint64_t page)
+/* Links a free span before a list; the list that begins with it. */
+static inline struct link *link_span(struct link *list, uint64_t bin, void *span, uint64_t page)
 {
 	struct link *link = link_of(span, page);
 
 	annotate_freed(span, bin_pages(bin) * PS_PAGE_SIZE);
 	annotate_link_opened(link);
-	link->next = cache->head[bin];
+	link->next = list;
 	annotate_link_closed(link);
+	return link;
+}
+
+/* Links a span into the loaded list, for which there was room. */
+static inline void cache_push(struct thread_cache *cache, uint64_t bin, void *span, uint64_t page)
+{
+	struct link *link = link_span(cache->head[bin], bin, span, page);
+
 	cache_ordered();
 	cache->head[bin] = link;
 }
