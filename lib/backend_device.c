@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pagespan.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,7 +40,9 @@ static struct {
 	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
 	_Atomic uint32_t remaps;
 	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
-} device = {.fd = -1};
+	/* Read while what is owned changes, written while a child copies what is owned. */
+	pthread_rwlock_t change;
+} device = {.fd = -1, .change = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP};
 
 static size_t window_bytes(void)
 {
@@ -169,15 +172,17 @@ static int device_alloc(const struct request *request, uint64_t *firsts)
 		.spans = (uintptr_t)firsts,
 		.window = populate ? (uintptr_t)device.base : 0,
 	};
-	int nr = ioctl(device.fd, PAGESPAN_ALLOC, &alloc);
-	int i;
+	int nr, i;
 
+	pthread_rwlock_rdlock(&device.change);
+	nr = ioctl(device.fd, PAGESPAN_ALLOC, &alloc);
 	if (nr < 0)
-		return -errno;
+		nr = -errno;
 	for (i = 0; i < nr; i++) {
 		note_broken(firsts[i], request->nr_pages);
 		mend_slots(firsts[i], request->nr_pages);
 	}
+	pthread_rwlock_unlock(&device.change);
 	return nr;
 }
 
@@ -189,11 +194,17 @@ static int device_alloc_at(const struct range *range)
 		.nr_pages = (uint32_t)range->nr_pages,
 	};
 
-	if (ioctl(device.fd, PAGESPAN_ALLOC_AT, &at) < 0)
-		return -errno;
-	note_broken(range->first, range->nr_pages);
-	mend_slots(range->first, range->nr_pages);
-	return 0;
+	int ret = 0;
+
+	pthread_rwlock_rdlock(&device.change);
+	if (ioctl(device.fd, PAGESPAN_ALLOC_AT, &at) < 0) {
+		ret = -errno;
+	} else {
+		note_broken(range->first, range->nr_pages);
+		mend_slots(range->first, range->nr_pages);
+	}
+	pthread_rwlock_unlock(&device.change);
+	return ret;
 }
 
 static uint32_t device_free(const struct range *ranges, uint32_t count)
@@ -207,10 +218,12 @@ static uint32_t device_free(const struct range *ranges, uint32_t count)
 	int nr;
 
 	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
+	pthread_rwlock_rdlock(&device.change);
 	/* First: a huge page of which a part leaves comes back in single pages. */
 	for (i = 0; i < count; i++)
 		note_broken(ranges[i].first, ranges[i].nr_pages);
 	nr = ioctl(device.fd, PAGESPAN_FREE, &request);
+	pthread_rwlock_unlock(&device.change);
 	return nr < 0 ? 0 : (uint32_t)nr;
 }
 
@@ -247,9 +260,13 @@ static int device_export(const struct range *range)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The window is not inherited; the descriptor would keep a dead parent's pages. */
+/*
+ * The window is not inherited; the descriptor would keep a dead parent's pages; and a
+ * thread that this process does not have may hold the lock.
+ */
 static void device_forget(void)
 {
+	device.change = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 	close(device.fd);
 	device.fd = -1;
 	munmap((void *)device.broken, nr_slots());
@@ -257,6 +274,7 @@ static void device_forget(void)
 
 static void device_copy_prepare(void)
 {
+	pthread_rwlock_wrlock(&device.change);
 	if (pipe2(device.copied, O_CLOEXEC))
 		device.copied[0] = -1;
 }
@@ -266,12 +284,13 @@ static void device_copy_parent(void)
 {
 	char nothing;
 
-	if (device.copied[0] < 0)
-		return;
-	close(device.copied[1]);
-	while (read(device.copied[0], &nothing, 1) < 0 && errno == EINTR)
-		;
-	close(device.copied[0]);
+	if (device.copied[0] >= 0) {
+		close(device.copied[1]);
+		while (read(device.copied[0], &nothing, 1) < 0 && errno == EINTR)
+			;
+		close(device.copied[0]);
+	}
+	pthread_rwlock_unlock(&device.change);
 }
 
 /* Copies what is owned into the new window; what is not becomes free there. */

@@ -49,13 +49,14 @@ static void in_child(void)
 {
 	static const char message[] =
 		"pagespan: the spans of the parent process cannot be copied\n";
+	const struct backend *parents = copied;
 	const struct backend *backend;
 
-	if (!copied) {
+	if (!parents) {
 		process_start_afresh();
 		return;
 	}
-	backend = copied->copy_child(&process.window);
+	backend = parents->copy_child(&process.window);
 	copied = NULL;
 	if (!backend) {
 		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
@@ -63,7 +64,8 @@ static void in_child(void)
 	}
 	central_reset_lock();
 	process_continue(backend);
-	thread_caches_copy_child();
+	/* The memory backend's pages are copied by fork itself. */
+	thread_caches_copy_child(parents == backend);
 }
 
 int fork_handle(void)

@@ -251,11 +251,16 @@ static char *window_address(uint64_t index)
 	return process.window.base + index * PS_PAGE_SIZE;
 }
 
+static uint64_t page_of(const void *span)
+{
+	return (uint64_t)((const char *)span - process.window.base) / PS_PAGE_SIZE;
+}
+
 /* Spans side by side, for which there is room; the lowest will be the first to be taken. */
 static void push(struct thread_cache *cache, uint32_t bin, char *spans, uint32_t count)
 {
 	uint64_t nr_pages = bin_pages(bin);
-	uint64_t page = (uint64_t)(spans - process.window.base) / PS_PAGE_SIZE + count * nr_pages;
+	uint64_t page = page_of(spans) + count * nr_pages;
 	struct link *list = cache->head[bin];
 
 	cache->room[bin] -= (int32_t)count;
@@ -329,7 +334,7 @@ static uint32_t larger_bin(const struct thread_cache *cache, uint32_t bin)
 /* What remains of a span that was cut stays cached, or goes. */
 static void put_rest(struct thread_cache *cache, char *rest, uint64_t nr_pages)
 {
-	struct range range = {(uint64_t)(rest - process.window.base) / PS_PAGE_SIZE, nr_pages};
+	struct range range = {page_of(rest), nr_pages};
 
 	if (make_room(cache, bin_of(nr_pages))) {
 		push(cache, bin_of(nr_pages), rest, 1);
@@ -612,7 +617,15 @@ void thread_caches_copy_parent(void)
 	madvise(caches, sizeof(*caches), MADV_WIPEONFORK);
 }
 
-void thread_caches_copy_child(void)
+/* The first span of a list, or all of it, goes back. */
+static void give_list(struct pages_batch *out, uint32_t bin, struct link *list, bool whole)
+{
+	if (list && !whole)
+		link_span(NULL, bin, span_of(list), page_of(span_of(list)));
+	pages_batch_add(out, list, bin_pages(bin));
+}
+
+void thread_caches_copy_child(bool whole)
 {
 	struct pages_batch out;
 	uint32_t i, bin;
@@ -625,10 +638,10 @@ void thread_caches_copy_child(void)
 		if (!cache->in_use || cache == thread_cache)
 			continue;
 		for (bin = 1; bin < NR_BINS; bin++) {
-			pages_batch_add(&out, cache->head[bin], bin_pages(bin));
-			pages_batch_add(&out, cache->spare[bin], bin_pages(bin));
+			give_list(&out, bin, cache->head[bin], whole);
+			give_list(&out, bin, cache->spare[bin], whole);
 		}
-		memset(cache, 0, sizeof(*cache));
+		release_place(cache);
 	}
 	pages_batch_flush(&out);
 }

@@ -288,10 +288,13 @@ void thread_caches_forget(void);
 
 /*
  * Around a fork of which the child continues with what is cached.  In the child
- * the caches of the threads that it does not have go back to the backend.
+ * the caches of the threads that it does not have go back to the backend: @whole
+ * lists, if the spans were copied at the moment of the fork as the caches were.
+ * Otherwise, of each list, only the first span: its thread may have taken it
+ * since then, and written to it where its link was.
  */
 void thread_caches_copy_prepare(void);
 void thread_caches_copy_parent(void);
-void thread_caches_copy_child(void);
+void thread_caches_copy_child(bool whole);
 
 #endif
