@@ -53,6 +53,25 @@ arena_builds_as() {
 	builds "$1" "$tmp/arena.$2" && LD_LIBRARY_PATH=$tmp/root/usr/lib "$tmp/program"
 }
 
+# As another language would.
+twin_runs_without_headers() {
+	cat >"$tmp/twin.c" <<-'END'
+		void *ps_span_alloc(unsigned long);
+		int ps_span_free(void *, unsigned long);
+		int main(void)
+		{
+			void *span = ps_span_alloc(4096);
+			return !span || ps_span_free(span, 4096);
+		}
+	END
+	cc "$tmp/twin.c" -L"$tmp/root/usr/lib" -lpagespan-ffi -o "$tmp/program" &&
+		LD_LIBRARY_PATH=$tmp/root/usr/lib "$tmp/program"
+}
+
+has_man_pages() {
+	[ -s "$tmp/root/usr/share/man/man3/ps_span_alloc.3" ] && [ -s "$tmp/root/usr/share/man/man7/pagespan.7" ]
+}
+
 exports_only_its_own_names() {
 	local names
 	names=$(nm -D --defined-only "$tmp/root/usr/lib/libpagespan.so" | awk '$2 != "A" { print $3 }')
@@ -69,6 +88,8 @@ promise install.readme_program_runs says_nine_pages env PAGESPAN_BACKEND=memory 
 promise install.readme_program_builds_on_the_static_library builds cc "$tmp/example.c" --static
 promise install.arena_is_usable_from_c arena_builds_as cc c
 promise install.arena_is_usable_from_cxx arena_builds_as c++ cc
+promise install.twin_is_usable_without_headers twin_runs_without_headers
+promise install.man_pages_are_there has_man_pages
 promise install.library_exports_only_its_own_names exports_only_its_own_names
 echo "1..$tests"
 exit $((failures != 0))

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 #
 # The man pages as `make install` leaves them: well-formed, one for every public function, and their
-# examples are programs that compile without a warning and run.
+# examples are programs that compile without a warning and run, here on the memory backend.
+#
+# usage: man.sh [PROGRAMS]: a directory where they remain, one for each page of section 3
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+programs=${1:-$tmp/programs}
 tests=0
 failures=0
 
@@ -71,12 +74,12 @@ example() {
 		sed -n '/^\.Bd -literal/,/^\.Ed/{/^\./!p}' | sed 's/\\e/\\/g'
 }
 
+# compiles PAGE PROGRAM
 compiles() {
-	rm -f "$tmp/example"
 	example "$1" >"$tmp/example.c"
 	grep -q '^int main' "$tmp/example.c" || { echo "no program in ${1##*/}"; return 1; }
 	cc -std=gnu11 -Wall -Wextra -Werror -Ilib/include "$tmp/example.c" "$build/lib/libpagespan.a" -lpthread \
-		-o "$tmp/example"
+		-o "$2"
 }
 
 echo "TAP version 13"
@@ -84,10 +87,12 @@ promise man.installs installs
 promise man.pages_are_well_formed are_well_formed
 promise man.every_public_function_has_a_page every_function_has_a_page
 promise man.every_page_is_of_a_public_function every_page_is_of_a_function
+rm -rf "$programs"
+mkdir -p "$programs"
 for page in lib/man/*.3; do
 	name=$(basename "$page" .3)
-	promise "man.example_of_${name}_compiles" compiles "$page"
-	promise "man.example_of_${name}_runs" env PAGESPAN_BACKEND=memory "$tmp/example"
+	promise "man.example_of_${name}_compiles" compiles "$page" "$programs/$name"
+	promise "man.example_of_${name}_runs" env PAGESPAN_BACKEND=memory "$programs/$name"
 done
 echo "1..$tests"
 exit $((failures != 0))
