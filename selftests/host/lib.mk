@@ -9,7 +9,8 @@ LIB_TESTS := span cache fork debug stress arena
 LIB_TSAN_TESTS := cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
-LIB_TEST_HEADERS := selftests/in_child.h selftests/host/tap.h $(wildcard lib/include/*.h lib/include/pagespan/*.h)
+LIB_TEST_HEADERS := selftests/in_child.h selftests/host/harness.h selftests/host/tap.h \
+	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "../in_child.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define PAGE PS_PAGE_SIZE
 

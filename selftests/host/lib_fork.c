@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 
 #include "../in_child.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define PAGE PS_PAGE_SIZE
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's harness, but a test may take longer than its 30 s: in a VM everything is slow. */
+#ifndef PAGESPAN_HARNESS_H
+#define PAGESPAN_HARNESS_H
+
+#include "kselftest_harness.h"
+
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 150
+
+#endif
