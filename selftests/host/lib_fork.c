@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pagespan.h>
 #include <pagespan.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "../in_child.h"
 #include "harness.h"
@@ -137,6 +140,53 @@ TEST(descriptor_of_the_parent_is_closed_in_the_child)
 	EXPECT_EQ(1, nr_devices());
 	EXPECT_EQ(0, IN_CHILD(_exit(nr_devices())));
 	EXPECT_EQ(1, IN_CHILD(ps_span_alloc(PAGE); _exit(nr_devices())));
+}
+
+static uint64_t free_pages(void)
+{
+	struct pagespan_info info = {.size = sizeof(info)};
+	int fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, PAGESPAN_INFO, &info))
+		abort();
+	close(fd);
+	return info.free_pages;
+}
+
+TEST(exec_gives_everything_back)
+{
+	struct timespec wait = {.tv_nsec = 20 * 1000 * 1000};
+	int to[2], from[2], status, patience = 1000;
+	uint64_t before;
+	char byte;
+	pid_t pid;
+
+	if (!on_device())
+		SKIP(return, "needs the device");
+	ps_trim(0);
+	before = free_pages();
+	ASSERT_EQ(0, pipe(to));
+	ASSERT_EQ(0, pipe(from));
+	pid = fork();
+	if (!pid) {
+		dup2(to[0], STDIN_FILENO);
+		close(to[1]);
+		if (!ps_span_alloc(700 * PAGE) || write(from[1], "", 1) != 1 || read(to[0], &byte, 1) != 1)
+			_exit(1);
+		execlp("sh", "sh", "-c", "read line; exit 42", NULL);
+		_exit(2);
+	}
+	ASSERT_EQ(1, read(from[0], &byte, 1));
+	EXPECT_LE(700, before - free_pages());
+	ASSERT_EQ(1, write(to[1], "", 1));
+	while (free_pages() != before && patience--)
+		nanosleep(&wait, NULL);
+	EXPECT_EQ(before, free_pages());
+	/* It is still there. */
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	ASSERT_EQ(1, write(to[1], "\n", 1));
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(42, WEXITSTATUS(status));
 }
 
 /* No handler of pthread_atfork() runs. */
