@@ -60,14 +60,23 @@ static void mark(struct block *block, size_t from)
 	}
 }
 
+static void show(const struct block *block, size_t page, size_t at)
+{
+	printf("# page %zu of %zu, at %p: %#x instead of %#x\n", page, block->pages,
+	       (void *)(block->start + page * PAGE), *(uint32_t *)(block->start + page * PAGE + at),
+	       block->mark);
+}
+
 static bool is_marked(const struct block *block)
 {
 	for (size_t page = 0; page < block->pages; page++) {
 		const uint32_t *words = (const uint32_t *)(block->start + page * PAGE);
 
 		if (words[0] != block->mark || words[PAGE / 8 + page % 64] != block->mark ||
-		    words[PAGE / 4 - 1] != block->mark)
+		    words[PAGE / 4 - 1] != block->mark) {
+			show(block, page, 0);
 			return false;
+		}
 	}
 	return true;
 }
@@ -100,10 +109,13 @@ static void allocate(struct block *block, unsigned int *seed)
 			fail("allocation");
 		return;
 	}
+	block->mark = 0;
 	for (size_t page = 0; flags && page < pages; page++)
-		for (size_t at = page * PAGE; at < (page + 1) * PAGE; at += 64)
-			if (block->start[at])
+		for (size_t at = 0; at < PAGE; at += 64)
+			if (block->start[page * PAGE + at]) {
+				show(block, page, at);
 				fail("a zeroed span is not zero");
+			}
 	block->mark = atomic_fetch_add(&last_mark, 1) + 1;
 	mark(block, 0);
 }
