@@ -80,6 +80,21 @@ static inline void compat_unlock_table(pte_t *entry, spinlock_t *lock)
 }
 
 /*
+ * set_pte_at() where there was no entry. With memory tags arm64's is not for
+ * modules: what it calls for memory that has tags, as a window never has, is not
+ * exported.
+ */
+static inline void compat_set_pte_at(struct mm_struct *mm, unsigned long address, pte_t *slot,
+				     pte_t entry)
+{
+#ifdef CONFIG_ARM64_MTE
+	set_pte(slot, entry);
+#else
+	set_pte_at(mm, address, slot, entry);
+#endif
+}
+
+/*
  * The entry for the page frame after one that is present. Before 6.9 there is no
  * call for it; with 4 KiB pages every architecture that has pte_mkdevmap() keeps
  * the physical address in its place.

@@ -232,7 +232,7 @@ static inline void make_devmap_entries(struct mm_struct *mm, pte_t *slot, unsign
 {
 	for (;; slot++, address += PAGE_SIZE) {
 		if (pte_none(*slot))
-			set_pte_at(mm, address, slot, entry);
+			compat_set_pte_at(mm, address, slot, entry);
 		if (!--nr_pages)
 			break;
 		entry = compat_pte_next(entry);

@@ -36,7 +36,7 @@ static u64 hotplug_piece_pages(void)
 	return memory_block_size_bytes() >> PAGE_SHIFT;
 }
 
-#ifdef CONFIG_MEMORY_HOTREMOVE
+#if defined(CONFIG_MEMORY_HOTREMOVE) && defined(CONFIG_ZONE_DEVICE)
 
 /* How long one block is tried; ending it may take as long again. */
 #define UNPLUG_TIMEOUT	(2 * HZ)
@@ -326,7 +326,7 @@ static void hotplug_give_back(struct pool_piece *piece)
 
 static int hotplug_take(struct pool_piece *piece, struct pool_request *request)
 {
-	pool_why(request, "this kernel cannot unplug memory");
+	pool_why(request, "this kernel has no hot-unplug of memory, or no ZONE_DEVICE");
 	return -EOPNOTSUPP;
 }
 
