@@ -347,6 +347,67 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 	close(fd);
 }
 
+/* ---- unmapping against zapping, stale TLB -------------------------------- */
+
+#define BYSTANDERS	1000
+
+struct unmap_race {
+	char *region;		/* a window of one page, and bystanders */
+	bool started;
+	double took;		/* seconds, the last time */
+};
+
+static void *unmap_at_once(void *arg)
+{
+	struct unmap_race *race = arg;
+	double start = now();
+
+	__atomic_store_n(&race->started, true, __ATOMIC_RELEASE);
+	munmap(race->region, (1 + BYSTANDERS) * PAGE);
+	race->took = now() - start;
+	return NULL;
+}
+
+/*
+ * While munmap takes its leave of the bystanders, no free finds the window any
+ * more. By then it must have told every processor.
+ */
+TEST(free_that_races_with_unmapping_leaves_no_translation)
+{
+	int fd = client_open(), bystander = memfd_create("bystander", 0);
+	struct unmap_race race = { 0 };
+	double until = now() + RACE_SECONDS;
+
+	ASSERT_EQ(0, ftruncate(bystander, 2 * PAGE));
+	race.region = mmap(NULL, (1 + BYSTANDERS) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	ASSERT_NE(MAP_FAILED, race.region);
+	for (int round = 0; round < RACE_ROUNDS && now() < until; round++) {
+		double delay = race.took * (round * 37 % 100) / 100, start;
+		long index = client_alloc_one(fd, NULL, 0);
+		pthread_t unmapper;
+
+		ASSERT_LE(0, index);
+		ASSERT_NE(MAP_FAILED, mmap(race.region, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED,
+					   fd, index * PAGE));
+		for (int i = 1; i <= BYSTANDERS; i++)
+			ASSERT_NE(MAP_FAILED, mmap(race.region + i * PAGE, PAGE, PROT_READ,
+						   MAP_SHARED | MAP_FIXED, bystander, i % 2 * PAGE));
+		race.started = false;
+		ASSERT_EQ(0, touch(race.region, -1));
+		pthread_create(&unmapper, NULL, unmap_at_once, &race);
+		while (!__atomic_load_n(&race.started, __ATOMIC_ACQUIRE))
+			;
+		for (start = now(); now() - start < delay;)
+			;
+		ASSERT_EQ(0, client_free_one(fd, index));
+		ASSERT_NE(0, touch(race.region, -1));
+		pthread_join(unmapper, NULL);
+	}
+	close(bystander);
+	close(fd);
+}
+
 /* ---- counting VMA opens and closes --------------------------------------- */
 
 /* Splits, copies and ends of mappings must add up to nothing. */
