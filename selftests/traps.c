@@ -611,4 +611,80 @@ TEST_F(clearing, sigkill_is_heeded_at_once_and_rolled_back)
 	EXPECT_TRUE(pages_hold(self->window, self->nr_pages, 0));
 }
 
+/* Where a child is that allocates in bulk; shared with it. */
+enum stage { BEFORE, ALLOCATING, AFTER };
+
+static double time_of_bulk(int victim)
+{
+	static uint64_t pages[PAGESPAN_MAX_COUNT];
+	double start = now();
+
+	if (client_alloc_bulk(victim, 1, PAGESPAN_MAX_COUNT, pages, 0) != PAGESPAN_MAX_COUNT)
+		abort();
+	start = now() - start;
+	for (int i = 0; i < PAGESPAN_MAX_COUNT; i++)
+		if (client_free_one(victim, pages[i]))
+			abort();
+	return start;
+}
+
+/* A child allocates through the victim's descriptor, and is killed so many seconds later. */
+static void kill_in_bulk_allocation(int victim, double delay, volatile enum stage *stage)
+{
+	double start;
+	pid_t pid;
+
+	*stage = BEFORE;
+	pid = fork();
+	if (!pid) {
+		static uint64_t pages[PAGESPAN_MAX_COUNT];
+
+		memset(pages, 0, sizeof(pages));
+		*stage = ALLOCATING;
+		client_alloc_bulk(victim, 1, PAGESPAN_MAX_COUNT, pages, 0);
+		*stage = AFTER;
+		pause();
+	}
+	while (*stage == BEFORE)
+		;
+	for (start = now(); now() - start < delay;)
+		;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Single pages, each of which has to be cleared, at various moments; at some it is undone. */
+TEST_F(clearing, sigkill_in_a_bulk_allocation_undoes_all_of_it)
+{
+	uint64_t before = client_info(self->observer).free_pages;
+	volatile enum stage *stage;
+	int undone = 0;
+	double whole;
+
+	stage = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)stage);
+	make_foreign(self->other, self->others, PAGESPAN_MAX_COUNT);
+	whole = time_of_bulk(self->victim);
+	for (int round = 0; round < RACE_ROUNDS && undone < 5; round++) {
+		uint64_t owned;
+
+		make_foreign(self->other, self->others, PAGESPAN_MAX_COUNT);
+		kill_in_bulk_allocation(self->victim, whole * (round % 10) / 10, stage);
+		owned = client_info(self->victim).owned_pages;
+		ASSERT_EQ(before, client_info(self->observer).free_pages + owned);
+		if (owned) {
+			ASSERT_EQ(PAGESPAN_MAX_COUNT, owned);
+			ASSERT_EQ(0, client_free(self->victim, 0, owned));
+		} else if (*stage == ALLOCATING) {
+			undone++;
+		}
+		ASSERT_EQ(0, client_alloc_at(self->victim, 0, PAGESPAN_MAX_COUNT));
+		if (!owned)
+			ASSERT_TRUE(pages_hold(self->window, PAGESPAN_MAX_COUNT, 0));
+		ASSERT_EQ(0, client_free(self->victim, 0, PAGESPAN_MAX_COUNT));
+	}
+	EXPECT_LT(0, undone);
+	munmap((void *)stage, PAGE);
+}
+
 TEST_HARNESS_MAIN
