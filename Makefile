@@ -14,7 +14,7 @@ WARNINGS := -Wall -Wextra -Werror
 LIB_CFLAGS = -std=gnu11 $(WARNINGS) $(CFLAGS) -Ilib/include -Ikmod/uapi
 
 .DELETE_ON_ERROR:
-.PHONY: all module lib tools demo test test-quick install clean help
+.PHONY: all module lib tools demo test test-quick test-debug install clean help
 
 all: module lib tools ## the module, the library and the programs (KVER= or KDIR= choose the kernel)
 
@@ -90,6 +90,9 @@ test: ## every test; ends in "N passed, N failed"
 
 test-quick: ## the tests that take less than two minutes together
 	@selftests/run quick
+
+test-debug: ## the kselftests on a kernel with KASAN, lockdep and fault injection, which is built once
+	@selftests/run debug
 
 install: lib tools install-man ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
