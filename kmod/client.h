@@ -48,7 +48,8 @@ struct registry {
  * @id: never used for another client
  * @window: the address space that every window of this client is a mapping of
  * @lock: held for reading from the check that a page is owned until it is
- *	mapped, for writing while pages stop being owned
+ *	mapped, for writing while pages stop being owned and while a 2 MiB entry
+ *	is made
  * @nr_charged: pages it owns, is about to own, or that are quarantined for it
  * @nr_owned: pages this client may touch
  * @nr_quarantined: pages charged to it that the kernel still holds

@@ -11,6 +11,13 @@
  * Pages of the running system are mapped by reference, ZONE_DEVICE pages by
  * devmap entries that hold none; a megablock of those that the client owns whole
  * gets one 2 MiB entry.
+ *
+ * What the kernel has read of a slot for a 2 MiB entry before it calls a fault
+ * handler may be stale by then. A huge fault holds client->lock for writing, so
+ * that no fault makes a table of 4 KiB entries meanwhile, and every fault looks
+ * at the slot again under the lock. Populating makes entries without it, but
+ * for pages that are not published: as long as there is one in a megablock no
+ * fault gets a 2 MiB entry for it.
  */
 #include <linux/mount.h>
 #include <linux/pfn.h>
@@ -85,6 +92,11 @@ static pfn_t devmap_pfn(struct page *page)
 	return phys_to_pfn_t(PFN_PHYS(page_to_pfn(page)), PFN_DEV | PFN_MAP);
 }
 
+static inline bool is_huge(pmd_t entry)
+{
+	return pmd_trans_huge(entry) || pmd_devmap(entry);
+}
+
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct client *client = vmf->vma->vm_private_data;
@@ -98,6 +110,8 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	page = client_owns(client, vmf->pgoff, 1) ? pool_page(pool, vmf->pgoff) : NULL;
 	if (!page)
 		ret = VM_FAULT_SIGBUS;
+	else if (is_huge(READ_ONCE(*vmf->pmd)))
+		ret = VM_FAULT_NOPAGE;
 	else if (pool_is_device(pool, vmf->pgoff))
 		ret = vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
 	else
@@ -155,14 +169,16 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 {
 	struct client *client = vmf->vma->vm_private_data;
 	vm_fault_t ret = VM_FAULT_FALLBACK;
+	pmd_t slot;
 	u64 first;
 
 	if (!compat_is_pmd(size) || !huge_slot(client, vmf->vma, vmf->address & PMD_MASK, &first))
 		return VM_FAULT_FALLBACK;
-	down_read(&client->lock);
-	if (client_owns(client, first, HPAGE_PMD_NR))
+	down_write(&client->lock);
+	slot = READ_ONCE(*vmf->pmd);
+	if (client_owns(client, first, HPAGE_PMD_NR) && (pmd_none(slot) || is_huge(slot)))
 		ret = insert_huge(client, vmf, first, vmf->flags & FAULT_FLAG_WRITE);
-	up_read(&client->lock);
+	up_write(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
 		stats_count(STATS_FAULT, fault, client->id, first, HPAGE_PMD_NR);
 	return ret;

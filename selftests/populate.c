@@ -268,6 +268,75 @@ TEST_F(window, free_of_a_middle_page_splits_a_huge_mapping)
 	EXPECT_TRUE(pages_hold(self->base + (span + 201) * PAGE, MEGABLOCK - 201, 0x29));
 }
 
+/* Windows of one client, the last of them at an address that fits no 2 MiB entries. */
+#define WINDOWS		3
+
+static void map_windows(int fd, uint64_t nr_pages, char *windows[WINDOWS])
+{
+	windows[0] = client_window(fd);
+	windows[1] = client_window(fd);
+	windows[2] = mmap(NULL, (nr_pages + 2 * MEGABLOCK) * PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	windows[2] = (char *)((uintptr_t)windows[2] | (MEGABLOCK * PAGE - 1)) + 1 + PAGE;
+	if (mmap(windows[2], nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 0) != windows[2])
+		abort();
+}
+
+/* How many of the pages can be touched. */
+static int reachable(char *pages, long nr_pages)
+{
+	int nr = 0;
+
+	for (long i = 0; i < nr_pages; i++)
+		nr += !touch(pages + i * PAGE, -1);
+	return nr;
+}
+
+TEST_F(window, free_of_half_a_megablock_keeps_the_other_half_in_every_window)
+{
+	const long half = MEGABLOCK / 2;
+	char *windows[WINDOWS];
+	long span;
+
+	map_windows(self->fd, self->info.nr_pages, windows);
+	for (int round = 0; round < 4; round++) {
+		long freed, kept;
+
+		span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				       windows[round % WINDOWS]);
+		ASSERT_LE(0, span);
+		freed = round % 2 ? span : span + half;
+		kept = round % 2 ? span + half : span;
+		for (int i = 0; i < WINDOWS; i++)
+			memset(windows[i] + span * PAGE, 0x2a + round, MEGABLOCK * PAGE);
+		ASSERT_EQ(0, client_free(self->fd, freed, half));
+		for (int i = 0; i < WINDOWS; i++) {
+			ASSERT_EQ(0, reachable(windows[i] + freed * PAGE, half));
+			ASSERT_TRUE(pages_hold(windows[i] + kept * PAGE, half, 0x2a + round));
+		}
+		ASSERT_EQ(0, client_free(self->fd, kept, half));
+	}
+}
+
+TEST_F(window, free_of_a_megablock_leaves_no_window)
+{
+	char *windows[WINDOWS];
+	long span;
+
+	map_windows(self->fd, self->info.nr_pages, windows);
+	for (int round = 0; round < 4; round++) {
+		span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				       windows[round % WINDOWS]);
+		ASSERT_LE(0, span);
+		for (int i = 0; i < WINDOWS; i++)
+			memset(windows[i] + span * PAGE, 0x31, MEGABLOCK * PAGE);
+		ASSERT_EQ(0, client_free(self->fd, span, MEGABLOCK));
+		for (int i = 0; i < WINDOWS; i++)
+			ASSERT_EQ(0, reachable(windows[i] + span * PAGE, MEGABLOCK));
+	}
+}
+
 TEST_F(window, huge_mapping_made_by_reading_can_be_written)
 {
 	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_ZERO, NULL);
