@@ -347,6 +347,57 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 	close(fd);
 }
 
+/* ---- two faults, of one page and of its megablock ------------------------ */
+
+/*
+ * One page of each megablock is missing until a 4 KiB fault has found that there
+ * can be no 2 MiB entry; then a fault finds that there can. Had the first not
+ * looked at the slot again, it would write its entry into the first page of the
+ * megablock, as if that were the table. Had the second not, it would warn of the
+ * table.
+ */
+TEST(faults_that_race_for_one_slot_leave_the_megablock_as_it_is)
+{
+	const unsigned long last = MEGABLOCK - 1;
+	struct fault_race race = { 0 };
+	int fd = client_open();
+	uint64_t nr_pages = client_info(fd).nr_pages;
+	double until = now() + RACE_SECONDS;
+	unsigned long place = 0, round;
+	pthread_t reader;
+
+	race.places = nr_pages / MEGABLOCK;
+	for (unsigned long i = 0; i < race.places; i++)
+		ASSERT_EQ(0, client_alloc_at(fd, i * MEGABLOCK, last));
+	pthread_create(&reader, NULL, read_at_once, &race);
+	for (round = 1; round <= RACE_ROUNDS && now() < until; round++) {
+		char *window = client_window(fd);
+
+		ASSERT_NE(MAP_FAILED, window);
+		race.window = window;
+		__atomic_store_n(&race.round, round, __ATOMIC_RELEASE);
+		for (unsigned long i = 0; i < race.places; i++) {
+			volatile int delay = (round * 37 + i * 101) % 1000;
+
+			wait_for(&race.place, ++place);
+			while (delay--)
+				;
+			ASSERT_EQ(0, client_alloc_at(fd, i * MEGABLOCK + last, 1));
+			*(volatile char *)(window + (i * MEGABLOCK + last) * PAGE) = 0;
+		}
+		wait_for(&race.place, ++place);
+		for (unsigned long i = 0; i < race.places; i++) {
+			ASSERT_TRUE(pages_hold(window + i * MEGABLOCK * PAGE, 1, 0));
+			ASSERT_EQ(0, client_free_one(fd, i * MEGABLOCK + last));
+		}
+		munmap(window, nr_pages * PAGE);
+	}
+	race.window = NULL;
+	__atomic_store_n(&race.round, round, __ATOMIC_RELEASE);
+	pthread_join(reader, NULL);
+	close(fd);
+}
+
 /* ---- unmapping against zapping, stale TLB -------------------------------- */
 
 #define BYSTANDERS	1000
