@@ -442,8 +442,9 @@ TEST(free_that_races_with_unmapping_leaves_no_translation)
 		ASSERT_NE(MAP_FAILED, mmap(race.region, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED,
 					   fd, index * PAGE));
 		for (int i = 1; i <= BYSTANDERS; i++)
-			ASSERT_NE(MAP_FAILED, mmap(race.region + i * PAGE, PAGE, PROT_READ,
-						   MAP_SHARED | MAP_FIXED, bystander, i % 2 * PAGE));
+			ASSERT_NE(MAP_FAILED,
+				  mmap(race.region + i * PAGE, PAGE, PROT_READ,
+				       MAP_SHARED | MAP_FIXED, bystander, i % 2 * PAGE));
 		race.started = false;
 		ASSERT_EQ(0, touch(race.region, -1));
 		pthread_create(&unmapper, NULL, unmap_at_once, &race);
