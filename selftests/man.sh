@@ -46,7 +46,8 @@ are_well_formed() {
 public_functions() {
 	{
 		sed -n 's/^\t*\(ps_[a-z_]*\);$/\1/p' lib/pagespan.map
-		sed -n 's/^\(\/\*\| \*\) \(ps_[a-z_]*\)() - .*/\2/p' lib/include/pagespan.h lib/include/pagespan/*.h
+		sed -n -e 's/^\(\/\*\| \*\) \(ps_[a-z_]*\)() - .*/\2/p' -e 's/^#define \(PS_NEW[0-9]\)(.*/\1/p' \
+			lib/include/pagespan.h lib/include/pagespan/*.h
 	} | sort -u
 }
 
