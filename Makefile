@@ -76,6 +76,7 @@ include lib/man/man.mk
 include selftests/host/lib.mk
 include selftests/host/lib_arena.mk
 include selftests/fuzz/fuzz.mk
+include selftests/soak/soak.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
 -include tools/bench/arena.mk
