@@ -80,6 +80,7 @@ include selftests/soak/soak.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
 -include tools/bench/arena.mk
+-include tools/bench/bench.mk
 
 tools: $(BUILD)/examples/codeindex ## the programs alone
 	@:

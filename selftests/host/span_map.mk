@@ -110,7 +110,7 @@ BENCH_CORE_KERNEL_OBJECTS := $(BENCH_CORE_HARNESS:%.c=$(BENCH_CORE)/%.o) \
 
 .PHONY: bench-core-setup
 bench-core-setup:
-	@tools/setup test
+	@tools/setup test bench
 
 $(BENCH_CORE_OBJECTS) $(BENCH_CORE_KERNEL_OBJECTS): | bench-core-setup
 
@@ -132,3 +132,4 @@ bench-core: $(BENCH_CORE)/core $(BENCH_CORE)/core-kernel-flags ## the span map a
 	@$(BENCH_CORE)/core-kernel-flags --build 'kernel flags' --json $(BENCH_CORE)/kernel-flags.json
 	@$(BENCH_CORE)/core --build 'user space' --json $(BUILD)/bench/core.json \
 		--beside $(BENCH_CORE)/kernel-flags.json
+	@tools/bench/table $(BUILD)/bench/core.json

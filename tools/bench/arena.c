@@ -325,7 +325,7 @@ static void count_all(const char *program)
 		}
 	}
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
-		report_value("a call", calls[i], "instructions", "instructions",
+		report_value(calls[i], "pagespan", "instructions", "instructions",
 			     count_one(program, calls[i], "--functions"));
 }
 
@@ -359,8 +359,8 @@ static double ratio(const char *workload, const char *metric, const char *a, con
 /* Of a call, without what it does with the objects. */
 static double instructions_of_three(const char *function)
 {
-	return report_median("a call", function, "instructions") -
-	       report_median("a call", "three_none", "instructions");
+	return report_median(function, "pagespan", "instructions") -
+	       report_median("three_none", "pagespan", "instructions");
 }
 
 /* The fastest of the others, but for the ideal. */
@@ -416,14 +416,15 @@ static void report_goals(void)
 	report_goal("100 arenas of one small object: bytes held by each", AT_MOST, 8192,
 		    report_median("100 arenas", "pagespan", "held by each"));
 	report_goal("create, allocate, destroy, with a cached chunk: instructions", AT_MOST, 100,
-		    report_median("a call", "own_arena", "instructions"));
+		    report_median("own_arena", "pagespan", "instructions"));
 }
 
 int main(int argc, char **argv)
 {
 	const char *json = argc == 3 && !strcmp(argv[1], "--json") ? argv[2] : NULL;
+	const char *environment = getenv("BENCH_QUICK");
 
-	is_quick = getenv("BENCH_QUICK") != NULL;
+	is_quick = environment && strcmp(environment, "0") != 0;
 	setenv("PAGESPAN_BACKEND", "memory", 0);
 	draw_sizes();
 	if (argc == 5 && !strcmp(argv[1], "--count")) {
@@ -439,6 +440,10 @@ int main(int argc, char **argv)
 		run_functions(strtoul(argv[2], NULL, 10));
 		return 0;
 	}
+	if (!json) {
+		fputs("usage: arena --json FILE\n", stderr);
+		return 2;
+	}
 	for (int w = 0; w < NR_ARENA_WORKLOADS; w++) {
 		time_together((enum arena_workload)w);
 		for (size_t r = 0; r < NR_REPLACEMENTS; r++)
@@ -448,6 +453,6 @@ int main(int argc, char **argv)
 	count_all(argv[0]);
 	hold_100();
 	report_goals();
-	report_write("arena", json, "gcc -O2", "");
+	report_write("arena", json, NULL, NULL);
 	return 0;
 }

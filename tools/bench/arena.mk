@@ -11,6 +11,7 @@ BENCH_ARENA_FLAGS = -O2 -g -Wall -Wextra -Werror -Ilib/include -MMD -MP \
 .PHONY: bench-arena bench-arena-setup
 bench-arena: $(BENCH_ARENA)/arena ## arenas against their peers (BENCH_QUICK=1)
 	@$(BENCH_ARENA)/arena --json $(BUILD)/bench/arena.json
+	@tools/bench/table $(BUILD)/bench/arena.json
 
 bench-arena-setup:
 	@tools/setup bench

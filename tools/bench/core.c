@@ -4,8 +4,8 @@
  * subject take turns, so that what disturbs the machine disturbs all; ratios compare medians of the
  * same rounds.
  *
- * Usage: core --json FILE --build NAME [--beside FILE]
- *        core --count pair|one-page SUBJECT OPERATIONS	(what callgrind runs)
+ * Usage: core --json FILE [--build NAME] [--beside FILE]
+ *        core --count WORKLOAD|one-page SUBJECT OPERATIONS	(what callgrind runs)
  *
  * BENCH_QUICK=1 takes fewer rounds and operations.
  */
@@ -32,6 +32,10 @@ static const struct workload *const workloads[NR_WORKLOADS] = {
 };
 
 static bool quick;
+
+/* Another build reports beside this one: what is the same for both, or only drawn, is left to it.
+ */
+static bool is_beside;
 
 static uint64_t scaled(uint64_t operations)
 {
@@ -105,17 +109,79 @@ static void churn_all(void)
 			report_runs(&runs[w][s], workloads[w]->name, subjects[s]->name);
 }
 
-static void churn_1_tib(void)
+/* From the smallest pool to the largest; a peer stops where its metadata needs gigabytes. 16 GiB is
+ * b90 itself. */
+static void churn_all_pools(void)
 {
-	static struct runs runs[2];
+	static const struct {
+		const char *name;
+		uint64_t nr_pages;
+		size_t nr_subjects;
+	} pools[] = {
+		{"b90 64M", POOL_16_GIB >> 8, NR_SUBJECTS},
+		{"b90 256M", POOL_16_GIB >> 6, 4},
+		{"b90 1G", POOL_16_GIB >> 4, NR_SUBJECTS},
+		{"b90 4G", POOL_16_GIB >> 2, 4},
+		{"b90 64G", POOL_16_GIB << 2, 4},
+		{"b90 256G", POOL_16_GIB << 4, 2},
+		{"b90 1T", POOL_1_TIB, 2},
+	};
+	static struct runs runs[sizeof(pools) / sizeof(*pools)][NR_SUBJECTS];
+	size_t first = is_beside ? sizeof(pools) / sizeof(*pools) - 1 : 0, p, s;
 	uint64_t round;
-	size_t s;
 
 	for (round = 0; round < nr_rounds(); round++)
-		for (s = 0; s < 2; s++)
-			run_once(&runs[s], subjects[s], &workload_b90, POOL_1_TIB, round);
-	for (s = 0; s < 2; s++)
-		report_runs(&runs[s], "b90 1T", subjects[s]->name);
+		for (p = first; p < sizeof(pools) / sizeof(*pools); p++)
+			for (s = 0; s < pools[p].nr_subjects; s++)
+				run_once(&runs[p][s], subjects[s], &workload_b90, pools[p].nr_pages,
+					 round);
+	for (p = first; p < sizeof(pools) / sizeof(*pools); p++)
+		for (s = 0; s < pools[p].nr_subjects; s++)
+			report_runs(&runs[p][s], pools[p].name, subjects[s]->name);
+}
+
+/* How many requests are refused when the pool is allowed to become so full. */
+static void refuse_at_occupancies(void)
+{
+	static const int percent[] = {50, 55, 60, 65, 70, 75, 80, 85, 88,
+				      90, 92, 94, 95, 96, 97, 98, 99};
+	static char names[sizeof(percent) / sizeof(*percent)][24];
+	struct churn_options options = {.nr_pages = POOL_16_GIB, .seed = SEED};
+	struct workload workload = workload_b90;
+	struct churn_result result;
+	size_t i, s;
+
+	for (i = 0; i < sizeof(percent) / sizeof(*percent); i++) {
+		workload.occupancy = percent[i] / 100.0;
+		snprintf(names[i], sizeof(names[i]), "b at %d %%", percent[i]);
+		for (s = 0; s < NR_SUBJECTS; s++) {
+			if (subjects[s]->is_slow)
+				continue;
+			options.warm_up = scaled(40000);
+			options.operations = scaled(100000);
+			run_churn(subjects[s], &workload, &options, &result);
+			report_value(names[i], subjects[s]->name, "share refused", "1",
+				     (double)result.refused / result.requests);
+		}
+	}
+}
+
+/* Where the pages in use are. */
+static void map_pools(void)
+{
+	static const char *const moments[NR_MOMENTS] = {"filled to 90 %", "churned at 90 %",
+							"drained to 45 %"};
+	static struct pool_map map;
+	size_t s, moment;
+
+	for (s = 0; s < NR_SUBJECTS; s++) {
+		if (subjects[s]->is_slow)
+			continue;
+		run_map(subjects[s], scaled(100000), SEED, &map);
+		for (moment = 0; moment < NR_MOMENTS; moment++)
+			report_map(subjects[s]->name, moments[moment], map.used[moment],
+				   MAP_MEGABLOCKS, map.whole_share[moment]);
+	}
 }
 
 static void needle_and_sustained(void)
@@ -279,16 +345,18 @@ static int count(const char *mode, const char *subject, uint64_t operations)
 					.operations = operations,
 					.seed = SEED};
 	struct churn_result result;
-	size_t s;
+	size_t s, w;
 
-	for (s = 0; s < NR_SUBJECTS; s++) {
-		if (strcmp(subjects[s]->name, subject) != 0)
-			continue;
-		options.one_page_between = !strcmp(mode, "one-page");
-		run_churn(subjects[s], options.one_page_between ? &workload_b97 : &workload_b90,
-			  &options, &result);
-		return 0;
-	}
+	options.one_page_between = !strcmp(mode, "one-page");
+	if (options.one_page_between)
+		mode = workload_b97.name;
+	for (s = 0; s < NR_SUBJECTS; s++)
+		for (w = 0; w < NR_WORKLOADS; w++)
+			if (!strcmp(subjects[s]->name, subject) &&
+			    !strcmp(workloads[w]->name, mode)) {
+				run_churn(subjects[s], workloads[w], &options, &result);
+				return 0;
+			}
 	return 1;
 }
 
@@ -310,11 +378,12 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
-	if (i != argc) {
-		fputs("usage: core [--json FILE] [--build NAME] [--beside FILE]\n", stderr);
+	if (i != argc || !json) {
+		fputs("usage: core --json FILE [--build NAME] [--beside FILE]\n", stderr);
 		return 2;
 	}
 	environment = getenv("BENCH_QUICK");
+	is_beside = !beside;
 	quick = environment && strcmp(environment, "0") != 0;
 
 	for (w = 0; w < NR_WORKLOADS && beside; w++)
@@ -324,7 +393,11 @@ int main(int argc, char **argv)
 
 	metadata();
 	churn_all();
-	churn_1_tib();
+	churn_all_pools();
+	if (!is_beside) {
+		refuse_at_occupancies();
+		map_pools();
+	}
 	needle_and_sustained();
 	audit();
 	count_instructions(argv[0]);

@@ -58,6 +58,19 @@ struct times run_needle(const struct peer *peer, uint64_t nr_pages, uint64_t ope
 double run_sustained(const struct peer *peer, uint64_t nr_pages, uint64_t operations,
 		     uint64_t seed);
 
+/* A pool of 4 GiB, megablock by megablock. */
+#define MAP_MEGABLOCKS 2048
+
+enum moment { FILLED, CHURNED, DRAINED, NR_MOMENTS };
+
+struct pool_map {
+	uint16_t used[NR_MOMENTS][MAP_MEGABLOCKS]; /* pages of each megablock */
+	double whole_share[NR_MOMENTS];            /* as in struct churn_result */
+};
+
+/* Workload b90, and then spans are freed at random until half of the pages are left. */
+void run_map(const struct peer *peer, uint64_t operations, uint64_t seed, struct pool_map *map);
+
 /* The calls that callgrind counts. */
 int64_t measured_alloc(const struct peer *peer, void *pool, uint32_t nr_pages);
 void measured_free(const struct peer *peer, void *pool, uint64_t first, uint32_t nr_pages);

@@ -49,7 +49,7 @@ double callgrind_per_pair(const char *program, const char *subject, uint64_t ope
 	double sum, greatest;
 
 	if (!run_callgrind("--toggle-collect=measured_alloc --toggle-collect=measured_free",
-			   program, "pair", subject, operations, &sum, &greatest))
+			   program, "b90", subject, operations, &sum, &greatest))
 		return -1;
 	return sum / operations;
 }

@@ -156,16 +156,19 @@ static double to_ns(uint32_t ticks)
 
 static struct times times_of(uint32_t *ticks, uint64_t nr)
 {
+	struct times times = {.operations = nr};
+	size_t point;
+
 	if (!nr)
-		return (struct times){0};
+		return times;
 	qsort(ticks, nr, sizeof(*ticks), compare_ticks);
-	return (struct times){
-		.p10 = to_ns(ticks[nr / 10]),
-		.median = to_ns(ticks[nr / 2]),
-		.p90 = to_ns(ticks[nr * 9 / 10]),
-		.p999 = to_ns(ticks[nr * 999 / 1000]),
-		.operations = nr,
-	};
+	times.p10 = to_ns(ticks[nr / 10]);
+	times.median = to_ns(ticks[nr / 2]);
+	times.p90 = to_ns(ticks[nr * 9 / 10]);
+	times.p999 = to_ns(ticks[nr * 999 / 1000]);
+	for (point = 0; point < TAIL_POINTS && nr * tail_share(point) >= 1; point++)
+		times.tail[point] = to_ns(ticks[nr - (uint64_t)(nr * tail_share(point))]);
+	return times;
 }
 
 __attribute__((noinline)) int64_t measured_alloc(const struct peer *peer, void *pool,
@@ -491,6 +494,45 @@ void run_churn(const struct peer *peer, const struct workload *workload,
 	result->whole_share = whole_share(&churn);
 	if (options->timed)
 		result->refusal = time_refusals(&churn, options->operations / 10);
+	churn_end(&churn);
+}
+
+static void map_used(const struct churn *churn, struct pool_map *map, enum moment moment)
+{
+	uint64_t *used = used_pages(churn);
+	uint64_t megablock, i;
+
+	for (megablock = 0; megablock < MAP_MEGABLOCKS; megablock++) {
+		map->used[moment][megablock] = 0;
+		for (i = 0; i < MEGABLOCK / 64; i++)
+			map->used[moment][megablock] +=
+				__builtin_popcountll(used[megablock * (MEGABLOCK / 64) + i]);
+	}
+	map->whole_share[moment] = whole_share(churn);
+	free(used);
+}
+
+void run_map(const struct peer *peer, uint64_t operations, uint64_t seed, struct pool_map *map)
+{
+	struct churn_result result = {0};
+	struct churn churn = {
+		.peer = peer,
+		.workload = &workload_b90,
+		.nr_pages = (uint64_t)MAP_MEGABLOCKS * MEGABLOCK,
+		.random = seed,
+		.result = &result,
+	};
+	uint64_t i;
+
+	churn_begin(&churn, 0);
+	fill(&churn);
+	map_used(&churn, map, FILLED);
+	for (i = 0; i < operations; i++)
+		operate(&churn);
+	map_used(&churn, map, CHURNED);
+	while (churn.used > churn.target / 2)
+		free_one(&churn);
+	map_used(&churn, map, DRAINED);
 	churn_end(&churn);
 }
 

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* The results of a benchmark: kept, looked up, printed and written as JSON. */
+/* The results of a benchmark: kept, looked up and written as JSON. */
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "report.h"
 
 #define MAX_RESULTS 512
 #define MAX_GOALS   64
+#define MAX_MAPS    32
 
 struct goal {
 	const char *text;
@@ -26,6 +25,13 @@ static struct result results[MAX_RESULTS];
 static size_t nr_results;
 static struct goal goals[MAX_GOALS];
 static size_t nr_goals;
+static struct map {
+	const char *subject;
+	const char *moment;
+	char *used;
+	double whole;
+} maps[MAX_MAPS];
+static size_t nr_maps;
 
 static void add(struct result result)
 {
@@ -82,17 +88,40 @@ void report_times(const char *workload, const char *subject, const char *metric,
 		.p10 = middle(runs, nr_runs, offsetof(struct times, p10)),
 		.p90 = middle(runs, nr_runs, offsetof(struct times, p90)),
 		.p999 = middle(runs, nr_runs, offsetof(struct times, p999)),
+		.tail = {0},
 		.lowest = runs[0].median,
 		.highest = runs[0].median,
 		.runs = nr_runs,
 	};
 	uint64_t i;
 
+	for (i = 0; i < TAIL_POINTS; i++)
+		result.tail[i] = middle(runs, nr_runs, offsetof(struct times, tail[i]));
 	for (i = 0; i < nr_runs; i++) {
 		result.lowest = fmin(result.lowest, runs[i].median);
 		result.highest = fmax(result.highest, runs[i].median);
 	}
 	add(result);
+}
+
+double tail_share(size_t point)
+{
+	return pow(10, -(double)point / TAIL_A_DECADE);
+}
+
+void report_map(const char *subject, const char *moment, const uint16_t *used, uint64_t nr,
+		double whole)
+{
+	char *text = malloc(nr + 1);
+	uint64_t i;
+
+	if (!text || nr_maps == MAX_MAPS)
+		abort();
+	for (i = 0; i < nr; i++)
+		text[i] = (char)('0' + used[i] * 32 / 512);
+	text[nr] = 0;
+	maps[nr_maps++] =
+		(struct map){.subject = subject, .moment = moment, .used = text, .whole = whole};
 }
 
 static const struct result *find(const char *workload, const char *subject, const char *metric)
@@ -141,6 +170,29 @@ static json_t *number(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* Pairs: a share of the operations, and what those took at least. */
+static json_t *tail_json(const double *tail)
+{
+	json_t *array = json_array();
+	size_t i;
+
+	for (i = 0; i < TAIL_POINTS && tail[i] > 0; i++)
+		json_array_append_new(array, json_pack("[f f]", tail_share(i), tail[i]));
+	return array;
+}
+
+static json_t *maps_json(void)
+{
+	json_t *array = json_array();
+	size_t i;
+
+	for (i = 0; i < nr_maps; i++)
+		json_array_append_new(array, json_pack("{ss ss sf ss}", "subject", maps[i].subject,
+						       "moment", maps[i].moment, "whole",
+						       maps[i].whole, "used", maps[i].used));
+	return array;
+}
+
 static json_t *results_json(const char *build)
 {
 	json_t *array = json_array();
@@ -148,14 +200,18 @@ static json_t *results_json(const char *build)
 
 	for (i = 0; i < nr_results; i++) {
 		const struct result *r = &results[i];
-		json_t *entry = json_pack("{ss ss ss ss ss so so so sI}", "workload", r->workload,
-					  "subject", r->subject, "build", build, "metric",
-					  r->metric, "unit", r->unit, "median", number(r->median),
-					  "p10", number(r->p10), "p90", number(r->p90), "runs",
-					  (json_int_t)r->runs);
+		json_t *entry =
+			json_pack("{ss ss ss ss so so so sI}", "workload", r->workload, "subject",
+				  r->subject, "metric", r->metric, "unit", r->unit, "median",
+				  number(r->median), "p10", number(r->p10), "p90", number(r->p90),
+				  "runs", (json_int_t)r->runs);
 
+		if (build)
+			json_object_set_new(entry, "build", json_string(build));
 		if (r->p999 > 0)
 			json_object_set_new(entry, "p999", number(r->p999));
+		if (r->tail[0] > 0)
+			json_object_set_new(entry, "tail", tail_json(r->tail));
 		if (r->runs > 1) {
 			json_object_set_new(entry, "lowest_median", number(r->lowest));
 			json_object_set_new(entry, "highest_median", number(r->highest));
@@ -173,112 +229,47 @@ static json_t *goals_json(const char *build)
 	for (i = 0; i < nr_goals; i++) {
 		const struct goal *g = &goals[i];
 
-		json_array_append_new(array,
-				      json_pack("{ss ss ss so so sb}", "goal", g->text, "build",
-						build, "comparison",
-						g->comparison == AT_MOST ? "at most" : "at least",
-						"limit", number(g->limit), "value",
-						number(g->value), "met", g->met));
+		json_t *entry =
+			json_pack("{ss ss so so sb}", "goal", g->text, "comparison",
+				  g->comparison == AT_MOST ? "at most" : "at least", "limit",
+				  number(g->limit), "value", number(g->value), "met", g->met);
+
+		if (build)
+			json_object_set_new(entry, "build", json_string(build));
+		json_array_append_new(array, entry);
 	}
 	return array;
 }
 
-/* The first line of what a command prints, or of what a file says after a colon. */
-static void first_line(FILE *stream, const char *after, char *line, size_t size)
+/* Where and when, in the words that all benchmarks have in common. */
+static json_t *header_json(void)
 {
-	char buffer[256];
+	FILE *stream = popen("tools/bench/environment", "r");
+	json_t *header = stream ? json_loadf(stream, 0, NULL) : NULL;
 
-	snprintf(line, size, "unknown");
-	while (stream && fgets(buffer, sizeof(buffer), stream)) {
-		char *text = buffer;
-
-		buffer[strcspn(buffer, "\n")] = 0;
-		if (after && strncmp(buffer, after, strlen(after)) != 0)
-			continue;
-		if (after)
-			text = strchr(buffer, ':') ? strchr(buffer, ':') + 2 : buffer;
-		snprintf(line, size, "%s", text);
-		break;
-	}
-}
-
-static json_t *environment_json(void)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	struct utsname system = {0};
-	char cpu[256];
-
-	first_line(file, "model name", cpu, sizeof(cpu));
-	if (file)
-		fclose(file);
-	uname(&system);
-	return json_pack("{ss ss ss sI}", "cpu", cpu, "kernel", system.release, "compiler",
-			 "gcc " __VERSION__, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-static void print_results(void)
-{
-	size_t i;
-
-	printf("%-14s %-21s %-26s %12s %12s %12s %12s\n", "", "subject", "metric", "median", "p10",
-	       "p90", "p99.9");
-	for (i = 0; i < nr_results; i++) {
-		const struct result *r = &results[i];
-
-		printf("%-14s %-21s %-26s %12.5g %12.5g %12.5g", r->workload, r->subject, r->metric,
-		       r->median, r->p10, r->p90);
-		if (r->p999 > 0)
-			printf(" %12.5g", r->p999);
-		printf(" %s\n", r->unit);
-	}
-}
-
-static void print_goals(const json_t *beside)
-{
-	size_t i;
-
-	printf("\n%-66s %10s %10s %-5s %10s\n", "goal", "limit", "value", "",
-	       beside ? "kernel flags" : "");
-	for (i = 0; i < nr_goals; i++) {
-		const struct goal *g = &goals[i];
-		const json_t *other = json_array_get(beside, i);
-
-		printf("%-66s %s%8.4g %10.4g %-5s", g->text,
-		       g->comparison == AT_MOST ? "<=" : ">=", g->limit, g->value,
-		       g->met ? "ok" : "MISS");
-		if (other)
-			printf(" %10.4g %s", json_number_value(json_object_get(other, "value")),
-			       json_is_true(json_object_get(other, "met")) ? "ok" : "MISS");
-		putchar('\n');
-	}
+	if (stream)
+		pclose(stream);
+	return header;
 }
 
 void report_write(const char *benchmark, const char *path, const char *build, const char *beside)
 {
-	FILE *git = popen("git describe --always --dirty 2>/dev/null", "r");
 	json_t *other = beside ? json_load_file(beside, 0, NULL) : NULL;
-	json_t *all_results = results_json(build), *all_goals = goals_json(build), *root;
-	char revision[128];
-
-	first_line(git, NULL, revision, sizeof(revision));
-	if (git)
-		pclose(git);
-	if (!path || beside)
-		print_results();
-	if (!path || beside)
-		print_goals(json_object_get(other, "goals"));
-	if (!path)
-		return;
+	json_t *all_results = results_json(build), *all_goals = goals_json(build);
+	json_t *root = json_pack("{ss}", "benchmark", benchmark), *header = header_json();
 
 	json_array_extend(all_results, json_object_get(other, "results"));
 	json_array_extend(all_goals, json_object_get(other, "goals"));
-	root = json_pack("{ss ss so so so}", "benchmark", benchmark, "revision", revision,
-			 "environment", environment_json(), "results", all_results, "goals",
-			 all_goals);
-	if (!root || json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
+	json_object_set_new(root, "results", all_results);
+	json_object_set_new(root, "goals", all_goals);
+	if (nr_maps)
+		json_object_set_new(root, "maps", maps_json());
+	if (!header || json_object_update(root, header) ||
+	    json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
 		fprintf(stderr, "bench-%s: cannot write %s\n", benchmark, path);
 		exit(1);
 	}
+	json_decref(header);
 	json_decref(root);
 	json_decref(other);
 }

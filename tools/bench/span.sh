@@ -159,10 +159,7 @@ make_json() {
 			if length == 1 then .[0].median else error("not measured: \($workload), \($metric), \($subject)") end;
 		def best($workload; $metric):
 			[$results[] | select(.workload == $workload and .metric == $metric and .subject != "pagespan") | .median] | min;
-		{
-			benchmark: "span",
-			revision: $revision,
-			environment: {cpu: $cpu, kernel: $kernel, compiler: $compiler, cores: ($cores | tonumber)},
+		{benchmark: "span"} + $header + {
 			results: $results,
 			goals: [$goals | fields | . as [$comparison, $limit, $workload, $metric, $subject, $against] |
 				median($workload; $metric; $subject) as $ours |
@@ -177,43 +174,14 @@ make_json() {
 					comparison: $comparison, limit: ($limit | tonumber), value: $value,
 					met: (if $comparison == "at least" then $value >= ($limit | tonumber) else $value <= ($limit | tonumber) end)
 				}]
-		}' --arg goals "$goals" \
-		--arg revision "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
-		--arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" \
-		--arg kernel "$(uname -r)" --arg compiler "gcc $(gcc -dumpfullversion)" --arg cores "$(nproc)" <"$1"
-}
-
-print_table() {
-	# shellcheck disable=SC2016 # the dollars are jq's
-	jq -r --arg subjects "$subjects" '
-		def in_order: reduce .[] as $x ([]; if any(.[]; . == $x) then . else . + [$x] end);
-		def left($width): . + " " * ($width - length);
-		def right($width): " " * ($width - length) + .;
-		def figure: if . == null then "" elif . >= 100 then round | tostring else . * 100 | round / 100 | tostring end;
-		def row($name; $cells): ($name | left(60)) + ($cells | map(right(10)) | add);
-		.results as $results | .goals as $goals | ($subjects | split(" ")) as $columns |
-		row("medians"; $columns),
-		([$results[] | select(.workload | startswith("guest: ") | not) | {workload, metric, unit}] | in_order[] | . as $row |
-			row("\(.workload): \(.metric)\(if .unit == "1" or .unit == .metric then "" else ", \(.unit)" end)";
-				[$columns[] | . as $subject | [$results[] | select(.workload == $row.workload and
-					.metric == $row.metric and .subject == $subject) | .median] | .[0] | figure])),
-		"",
-		($results[] | select(.workload | startswith("guest: ")) |
-			row("\(.workload): \(.metric), \(.subject), \(.unit)" | left(88); [.median | figure])),
-		"",
-		("goal" | left(80)) + ("limit" | right(16)) + ("value" | right(12)),
-		($goals[] | (.goal | left(80)) + ("\(.comparison) \(.limit)" | right(16)) +
-			(.value * 1000 | round / 1000 | tostring | right(12)) + (if .met then "  met" else "  MISSED" end)),
-		"",
-		"goals met: \([$goals[] | select(.met)] | length), missed: \([$goals[] | select(.met | not)] | length)"
-	' "$1"
+		}' --arg goals "$goals" --argjson header "$(tools/bench/environment)" <"$1"
 }
 
 # report LINES JSON
 report() {
 	make_json "$1" >"$2.new" || fail "no report of $1"
 	mv "$2.new" "$2"
-	print_table "$2"
+	tools/bench/table "$2"
 }
 
 main() {

@@ -366,26 +366,30 @@ static uint64_t huge_faults(void)
 	die("the kernel has no transparent huge pages");
 }
 
-/* An address that stays free between two operations, where one 2 MiB page fits. */
+/* An address that stays free between two operations, where 2 MiB pages fit. */
 static void prepare_huge(struct bench *bench)
 {
-	char *space = checked_mmap(NULL, 2 * MEGABLOCK_BYTES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	size_t bytes = bench->bytes + MEGABLOCK_BYTES;
+	char *space = checked_mmap(NULL, bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	bench->hint = space + -(uintptr_t)space % MEGABLOCK_BYTES;
-	checked(munmap(space, 2 * MEGABLOCK_BYTES), "munmap");
+	checked(munmap(space, bytes), "munmap");
 	bench->huge_faults = huge_faults();
 }
 
 static void finish_huge(struct bench *bench)
 {
-	if (huge_faults() - bench->huge_faults < bench->shape->runs)
+	if (huge_faults() - bench->huge_faults <
+	    bench->shape->runs * (bench->bytes / MEGABLOCK_BYTES))
 		die("huge pages were asked for and not given");
 }
 
 static void prepare_hugetlb(struct bench *bench)
 {
-	(void)bench;
-	write_setting("/proc/sys/vm/nr_hugepages", "4");
+	char count[24];
+
+	snprintf(count, sizeof(count), "%zu", bench->bytes / MEGABLOCK_BYTES + 3);
+	write_setting("/proc/sys/vm/nr_hugepages", count);
 }
 
 static void finish_hugetlb(struct bench *bench)
@@ -528,6 +532,18 @@ static const struct workload linux_workloads[] = {
 	{"512 pages, unaligned", &megablock, &method_memfd},
 };
 
+/* From one page to 64 MiB: what it costs as mappings grow. */
+static const struct method *const linux_sweep[] = {&method_mmap, &method_populate, &method_huge,
+						   &method_hugetlb};
+static const struct method pagespan_sweep[] = {
+	{.flags = POPULATE,
+	 .prepare = prepare_client,
+	 .phases = {pagespan_alloc, touch_span, pagespan_free}},
+	{.prepare = prepare_client, .phases = {pagespan_alloc, touch_span, pagespan_free}},
+};
+#define SWEEP_MAX  16384
+#define SWEEP_RUNS 5
+
 /* ---- measuring ---- */
 
 /* Ticks of each phase of each run, and of all phases together. */
@@ -659,19 +675,50 @@ static void report_linux(struct samples *samples)
 		report(&linux_workloads[i], 0, NULL, samples);
 }
 
+static void sweep(const struct method *method, const char *subject, struct samples *samples)
+{
+	bool huge = method == &method_huge || method == &method_hugetlb;
+	struct shape shape = {.count = 1, .runs = SWEEP_RUNS};
+	char name[64];
+
+	for (shape.nr_pages = huge ? MEGABLOCK : 1; shape.nr_pages <= SWEEP_MAX;
+	     shape.nr_pages *= 2) {
+		shape.align_pages = shape.nr_pages < MEGABLOCK ? 1 : MEGABLOCK;
+		snprintf(name, sizeof(name), "sweep: %u pages", shape.nr_pages);
+		report(&(const struct workload){name, &shape, method}, 0, subject, samples);
+	}
+}
+
+static void sweep_pagespan(const char *source, struct samples *samples)
+{
+	char subject[64];
+
+	snprintf(subject, sizeof(subject), "pagespan %s, populated", source);
+	sweep(&pagespan_sweep[0], subject, samples);
+	snprintf(subject, sizeof(subject), "pagespan %s, by fault", source);
+	sweep(&pagespan_sweep[1], subject, samples);
+}
+
 int main(int argc, char **argv)
 {
+	bool sweeps = argc > 2 && !strcmp(argv[argc - 1], "sweep");
 	static struct samples samples;
 	static char output[1 << 16];
 
 	/* Printed at the end: a console in between would be measured too. */
 	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	measure_overhead(&samples);
-	if (argc == 3 && !strcmp(argv[1], "pagespan"))
+	argc -= sweeps;
+	if (argc == 3 && !strcmp(argv[1], "pagespan")) {
 		report_pagespan(argv[2], &samples);
-	else if (argc == 2 && !strcmp(argv[1], "linux"))
+		if (sweeps)
+			sweep_pagespan(argv[2], &samples);
+	} else if (argc == 2 && !strcmp(argv[1], "linux")) {
 		report_linux(&samples);
-	else
-		die("usage: vm pagespan SOURCE | vm linux");
+		for (size_t i = 0; i < ARRAY_SIZE(linux_sweep) && sweeps; i++)
+			sweep(linux_sweep[i], NULL, &samples);
+	} else {
+		die("usage: vm pagespan SOURCE [sweep] | vm linux [sweep]");
+	}
 	return 0;
 }

@@ -6,11 +6,15 @@
 #
 # A guest that counts instructions does the same thing every time, so each is run twice and any
 # difference is a failure to measure. A goal that is missed is a result.
+#
+# BENCH_QUICK=1 runs each guest once, and leaves out the longest stretches, which need a kernel that
+# is built once.
 set -euo pipefail
 
 readonly self=bench-vm
 cd "$(dirname "$0")/../.."
 export BUILD=${BUILD:-build}
+runs=2
 readonly program=$BUILD/bench/vm latency=$BUILD/bench/latency json=$BUILD/bench/vm.json lines=$BUILD/obj/bench/vm
 
 # Memory that the boot parameter keeps away from the kernel, for the source phys=.
@@ -48,25 +52,26 @@ fail() {
 	exit 1
 }
 
-# guest NAME RUNNER-ARGUMENT...: two runs of a guest, which must print the same
+# guest NAME RUNNER-ARGUMENT...: runs of a guest, which must print the same
 guest() {
 	local name=$1 run
 	shift
-	for run in first second; do
-		say "$name, $run run"
-		tools/vm/run --kernel "$kernel" --icount --mem 1G "$@" >"$lines/$name.$run" ||
+	for run in $(seq "$runs"); do
+		say "$name, run $run"
+		tools/vm/run --kernel "$kernel" --icount --mem 1G --timeout 600 "$@" >"$lines/$name.$run" ||
 			fail "the guest for $name ended with status $?"
+		diff "$lines/$name.1" "$lines/$name.$run" >&2 || fail "two runs of $name differ"
 	done
-	[ -s "$lines/$name.first" ] || fail "the guest for $name measured nothing"
-	diff "$lines/$name.first" "$lines/$name.second" >&2 || fail "two runs of $name differ"
+	[ -s "$lines/$name.1" ] || fail "the guest for $name measured nothing"
 }
 
 run_guests() {
 	local module=$1
 	guest zone_device --module "$module" --append "memmap=$reserved\$$reserved_at" \
-		--insmod "phys=$reserved_at,$reserved" -- "$program" pagespan ZONE_DEVICE
-	guest contig --module "$module" --insmod 'source=contig size_mb=128' -- "$program" pagespan contig
-	guest linux --no-module -- "$program" linux
+		--insmod "phys=$reserved_at,$reserved" -- "$program" pagespan ZONE_DEVICE sweep
+	guest contig --module "$module" --insmod 'source=contig size_mb=128' \
+		-- "$program" pagespan contig sweep
+	guest linux --no-module -- "$program" linux sweep
 }
 
 # A tick of the tracer's clock is a microsecond, which is a thousand instructions.
@@ -82,7 +87,7 @@ run_latency_guests() {
 
 make_json() {
 	# shellcheck disable=SC2016 # the dollars are jq's
-	cat "$lines"/{zone_device,contig,linux,latency_zone_device,latency_contig}.first | jq -Rn '
+	cat "$lines"/{zone_device,contig,linux,latency_zone_device,latency_contig}.1 2>/dev/null | jq -Rn '
 		def fields: split("\n")[] | select(. != "") | split("\t");
 		[inputs | split("\t") | {
 			workload: .[0], subject: .[1], metric: .[2], unit: .[3], runs: .[4] | tonumber,
@@ -91,61 +96,21 @@ make_json() {
 		def whole($workload; $subject):
 			[$results[] | select(.workload == $workload and .subject == $subject and .metric == "whole")] |
 			if length == 1 then .[0].min else error("not measured: \($workload), \($subject)") end;
-		{
-			benchmark: "vm",
-			revision: $revision,
-			environment: {cpu: $cpu, kernel: $kernel, compiler: $compiler, cores: 1},
+		{benchmark: "vm"} + $header + {
 			results: $results,
 			goals: [
 				($goals | fields | whole(.[1]; .[2]) as $value | {
 					goal: "\(.[1]): \(.[2])", workload: .[1], subject: .[2],
 					limit: .[0] | tonumber, value: $value, met: ($value <= (.[0] | tonumber))
 				}),
-				([$results[] | select(.metric == $stretch) | .min] | max as $value | {
+				([$results[] | select(.metric == $stretch) | .min] | select(length > 0) | max as $value | {
 					goal: $stretch, limit: $stretch_limit, value: $value,
 					met: ($value <= $stretch_limit)
 				})
 			]
 		}' --arg goals "$goals" --arg stretch "$stretch" --argjson stretch_limit "$stretch_limit" \
-		--arg revision "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
-		--arg cpu 'QEMU TCG, -icount shift=0, ERMS off' \
-		--arg kernel "$(tools/vm/kernel --release "$kernel")" \
-		--arg compiler "gcc $(gcc -dumpfullversion)"
-}
-
-# Fractions, of what is per page, are rounded up: a figure that looks as if it met a limit does.
-print_table() {
-	# shellcheck disable=SC2016 # the dollars are jq's
-	jq -r '
-		def in_order: reduce .[] as $x ([]; if any(.[]; . == $x) then . else . + [$x] end);
-		def commas: if length > 3 then (.[:-3] | commas) + "," + .[-3:] else . end;
-		def figure: if . == null then "" else ceil | tostring | commas end;
-		def left($width): . + " " * ($width - length);
-		def right($width): " " * ($width - length) + .;
-		def row($name; $cells): ($name | left(36)) + ($cells | map(right(11)) | add);
-		def mark: if .met then "  met: " else "  MISSED: " end + "at most \(.limit | figure)";
-		.results as $results | .goals as $goals |
-		"Guest instructions, Linux \(.environment.kernel)\n",
-		row(""; ["minimum", "median", "allocate", "touch", "free"]),
-		($results | map(select(.metric == "whole" or .metric == "allocate" or .metric == "touch" or
-			.metric == "free") | .workload) | in_order[] | . as $workload |
-			[$results[] | select(.workload == $workload)] | . as $rows |
-			"\n\($workload)\(if .[0].unit == "instructions/page" then ", per page" else "" end)",
-			(map(.subject) | in_order[] | . as $subject |
-				[$rows[] | select(.subject == $subject)] | map({key: .metric, value: .}) | from_entries |
-				row("  " + $subject; [.whole.min, .whole.median, .allocate.min, .touch.min, .free.min] |
-					map(figure)) +
-				([$goals[] | select(.workload == $workload and .subject == $subject) | mark] | add))),
-		"",
-		"\($stretch), on a kernel that traces it", "",
-		(" " * 48 + (["ZONE_DEVICE", "contig"] | map(right(13)) | add)),
-		([$results[] | select(.metric == $stretch)] | group_by(.workload) | sort_by(-(map(.min) | max))[] |
-			("  " + .[0].workload | left(48)) + ([(["pagespan ZONE_DEVICE", "pagespan contig"][] as $subject |
-				.[] | select(.subject == $subject) | .min | figure | right(13))] | add)),
-		($goals[] | select(.goal == $stretch) | "  the longest: \(.value | figure)" + mark),
-		"",
-		"goals met: \([$goals[] | select(.met)] | length), missed: \([$goals[] | select(.met | not)] | length)"
-	' --arg stretch "$stretch" "$1"
+		--argjson header "$(tools/bench/environment "kernel=$(tools/vm/kernel --release "$kernel")" \
+			cores=1 cpu='QEMU TCG, -icount shift=0, ERMS off')"
 }
 
 main() {
@@ -155,6 +120,7 @@ main() {
 	-*) usage >&2; exit 2 ;;
 	esac
 	kernel=${1:-6.1}
+	[ "${BENCH_QUICK:-0}" = 0 ] || runs=1
 	tools/setup build vm
 	command -v jq >/dev/null || fail "jq is missing (apt install jq)"
 	[ -x "$latency" ] || fail "no $program and $latency; run: make bench-vm"
@@ -162,10 +128,10 @@ main() {
 	rm -rf "$lines"
 	mkdir -p "$lines"
 	run_guests "$module"
-	run_latency_guests
+	[ "$runs" = 1 ] || run_latency_guests
 	make_json >"$lines/json"
 	mv "$lines/json" "$json"
-	print_table "$json"
+	tools/bench/table "$json"
 }
 
 main "$@"
