@@ -72,6 +72,7 @@ $(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-f
 
 include lib/examples/examples.mk
 include lib/man/man.mk
+include tools/pagespanctl/pagespanctl.mk
 -include selftests/host/span_map.mk
 include selftests/host/lib.mk
 include selftests/host/lib_arena.mk
@@ -82,7 +83,7 @@ include selftests/soak/soak.mk
 -include tools/bench/arena.mk
 -include tools/bench/bench.mk
 
-tools: $(BUILD)/examples/codeindex ## the programs alone
+tools: $(BUILD)/examples/codeindex $(BUILD)/pagespanctl ## the programs alone
 	@:
 
 demo: ## codeindex in a VM, on the kernel headers or on INPUT=DIR
@@ -97,7 +98,7 @@ test-quick: ## the tests that take less than two minutes together
 test-debug: ## the kselftests on a kernel with KASAN, lockdep and fault injection, which is built once
 	@selftests/run debug
 
-install: lib tools install-man ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
+install: lib tools install-man install-pagespanctl ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
 	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/

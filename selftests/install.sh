@@ -68,6 +68,14 @@ twin_runs_without_headers() {
 		LD_LIBRARY_PATH=$tmp/root/usr/lib "$tmp/program"
 }
 
+# The program, its man page and its completion.
+has_pagespanctl() {
+	local root=$tmp/root/usr
+	[ "$("$root/bin/pagespanctl" --version)" = "pagespanctl $(pkg-config --modversion pagespan)" ] &&
+		[ -s "$root/share/man/man1/pagespanctl.1" ] &&
+		bash -c '. "$1" && complete -p pagespanctl' - "$root/share/bash-completion/completions/pagespanctl"
+}
+
 has_man_pages() {
 	[ -s "$tmp/root/usr/share/man/man3/ps_span_alloc.3" ] && [ -s "$tmp/root/usr/share/man/man7/pagespan.7" ]
 }
@@ -90,6 +98,7 @@ promise install.arena_is_usable_from_c arena_builds_as cc c
 promise install.arena_is_usable_from_cxx arena_builds_as c++ cc
 promise install.twin_is_usable_without_headers twin_runs_without_headers
 promise install.man_pages_are_there has_man_pages
+promise install.pagespanctl_is_there has_pagespanctl
 promise install.library_exports_only_its_own_names exports_only_its_own_names
 echo "1..$tests"
 exit $((failures != 0))

@@ -30,15 +30,15 @@ promise() {
 }
 
 installs() {
-	make --no-print-directory install-man DESTDIR="$tmp/root" PREFIX=/usr &&
+	make --no-print-directory install-man install-pagespanctl DESTDIR="$tmp/root" PREFIX=/usr &&
 		mkdir "$tmp/pages" && cp "$tmp"/root/usr/share/man/man*/* "$tmp/pages"
 }
 
-# References are looked up beside the page; those to the kernel's pages need not be installed.
+# References are looked up beside the page; those to the system's pages need not be installed.
 are_well_formed() {
 	local found
 	found=$(cd "$tmp/pages" && mandoc -T lint ./* 2>/dev/null |
-		grep -v 'referenced manual not found: Xr [a-z]* 2$') || true
+		grep -v 'referenced manual not found: Xr [a-z-]* [28]$') || true
 	[ -z "$found" ] || { echo "$found"; return 1; }
 }
 

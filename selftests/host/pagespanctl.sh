@@ -1,0 +1,516 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What pagespanctl promises, below a root made for it: machines without the module, with it, and after
+# a boot that reserved memory. usage: pagespanctl.sh PAGESPANCTL
+# shellcheck disable=SC2016 # dollar signs and backticks are meant
+set -euo pipefail
+
+sources=$(cd "$(dirname "$0")/../.." && pwd)
+ctl=$(realpath "${1:?usage: pagespanctl.sh PAGESPANCTL}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export LC_ALL=C TERM=xterm-256color
+unset NO_COLOR
+tests=0
+failures=0
+
+# promise NAME [COMMAND...]: a function of that name, or a command, succeeds
+promise() {
+	local name=$1 status=0
+	shift
+	[ $# -gt 0 ] || set -- "$name"
+	tests=$((tests + 1))
+	# A subshell of its own, so that set -e holds in it.
+	set +e
+	(set -e; "$@") >log 2>&1
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then
+		echo "ok $tests pagespanctl.$name"
+	else
+		failures=$((failures + 1))
+		sed 's/^/# /' log
+		echo "not ok $tests pagespanctl.$name"
+	fi
+}
+
+# run STATUS ARGUMENT...: pagespanctl ends so; its output is in out and err
+run() {
+	local expected=$1 status=0
+	shift
+	"$ctl" "$@" >out 2>err || status=$?
+	cat out err
+	echo "status $status, $expected expected: $*"
+	[ "$status" = "$expected" ]
+}
+
+# says TEXT: the last run said this, on either
+says() {
+	cat out err | grep -qF -- "$1" || { echo "not said: $1"; return 1; }
+}
+
+# ---- machines --------------------------------------------------------------------------------
+
+# put FILE TEXT: below the root that is being made
+put() {
+	mkdir -p "$(dirname "$1")"
+	printf '%s\n' "$2" >"$1"
+}
+
+# machine ROOT RELEASE: one without the module
+machine() {
+	mkdir -p "$1/proc" "$1/dev"
+	put "$1/proc/sys/kernel/osrelease" "$2"
+	mkdir -p "$1/sys/kernel/mm/transparent_hugepage"
+}
+
+# pool ROOT PAGES FREE: the module is loaded there
+pool() {
+	local sys=$1/sys/class/misc/pagespan pages=$2 file
+	put "$sys/source" phys
+	put "$sys/why_not" "hotplug: phys= is given"
+	put "$sys/huge" 1
+	for file in nr_pages max_pages pool_pages; do
+		put "$sys/$file" "$pages"
+	done
+	put "$sys/free_pages" "$3"
+	put "$sys/longest_run" "$3"
+	put "$sys/quarantined_pages" 24
+	put "$sys/clients" 3
+	put "$sys/events/alloc" 70
+	put "$sys/events/free" 50
+	put "$sys/events/fault" 90
+	put "$sys/events/quarantine" 5
+}
+
+# client ROOT PID ID OWNED COMMAND: a process with the device open
+client() {
+	local process=$1/proc/$2
+	put "$process/comm" "$5"
+	mkdir -p "$process/fd"
+	ln -sf /dev/pagespan "$process/fd/3"
+	ln -sf 'socket:[5]' "$process/fd/4"
+	put "$process/fdinfo/3" "pos:	0
+pagespan-client-id:	$3
+pagespan-memory-owned:	$4 KiB
+pagespan-memory-quarantined:	96 KiB
+pagespan-memory-quota:	131072 KiB"
+	put "$process/fdinfo/4" "pos:	0"
+}
+
+iomem() {
+	put "$1/proc/iomem" "$2"
+}
+
+make_machines() {
+	machine bare 6.1.0-56-amd64
+	machine old 5.10.0-1-amd64
+	machine headers 6.1.0-56-amd64
+	put headers/lib/modules/6.1.0-56-amd64/build/Makefile ''
+	machine dkms 6.1.0-56-amd64
+	put dkms/lib/modules/6.1.0-56-amd64/build/Makefile ''
+	put dkms/usr/src/pagespan-0.1.0/dkms.conf ''
+	machine unloaded 6.12.9-amd64
+	put unloaded/lib/modules/6.12.9-amd64/modules.dep 'updates/dkms/pagespan.ko.xz:'
+
+	machine loaded 6.1.0-56-amd64
+	pool loaded 32768 30000
+	client loaded 41 7 2048 first
+	client loaded 42 7 2048 'a child'
+	client loaded 43 9 4096 "$(printf 'evil\033[2J')"
+	put loaded/sys/kernel/debug/pagespan/map "$(printf '         0 %s\n     32768 %s' \
+		"$(printf '#0.9%.0s' {1..16})" "-----5..")"
+
+	machine plain 6.1.0-56-amd64
+	put plain/etc/default/grub 'GRUB_CMDLINE_LINUX=""'
+	put plain/proc/cmdline 'root=/dev/vda1 quiet'
+	iomem plain '00000000-00000fff : Reserved
+00001000-0009fbff : System RAM
+00100000-bfffffff : System RAM
+  01000000-02209987 : Kernel code
+100000000-23fffffff : System RAM
+  238000000-23fffffff : Crash kernel
+fd00000000-ffffffffff : PCI Bus 0000:00'
+	machine small 6.1.0-56-amd64
+	iomem small '00001000-0009fbff : System RAM
+00100000-3fffffff : System RAM
+  01000000-02209987 : Kernel code'
+	machine hidden 6.1.0-56-amd64
+	iomem hidden '00000000-00000000 : Reserved
+00000000-00000000 : System RAM'
+}
+
+# ---- usage -----------------------------------------------------------------------------------
+
+usage_names_every_command() {
+	local command
+	for command in stat map top clients reserve bench doctor; do
+		run 0 --help
+		says "  $command "
+		run 0 "$command" --help
+		says "Usage: pagespanctl $command"
+	done
+	run 0 --version
+	says "pagespanctl $(sed -n 's/^VERSION := //p' "$sources/Makefile")"
+}
+
+wrong_usage_is_2() {
+	run 2
+	run 2 fly
+	says "unknown command 'fly'"
+	run 2 --fly
+	run 2 --color sometimes stat
+	says "not 'sometimes'"
+	run 2 stat --fly
+	run 2 stat more
+	says "takes no 'more'"
+	run 2 bench --json
+	run 2 map --svg
+	run 2 map more
+	run 2 top -d 0
+	run 2 top -n none
+	run 2 top -d
+	run 2 reserve
+	run 2 reserve --check 64
+	run 2 reserve --check --remove
+	run 2 reserve 64 --by-name --address 4G
+}
+
+without_the_module_is_3() {
+	local command
+	for command in stat clients map; do
+		run 3 --root bare "$command"
+		says 'pagespan.ko is not loaded; `pagespanctl doctor` says what to do'
+		[ ! -s out ]
+	done
+}
+
+output_that_cannot_be_written_is_1() {
+	local status=0
+	"$ctl" --root loaded stat >/dev/full 2>err || status=$?
+	[ "$status" = 1 ]
+	grep -q 'No space left' err
+	run 1 --root loaded map --svg no/such/place
+	says 'cannot write no/such/place'
+	run 1 --root loaded map --svg /dev/full
+}
+
+# ---- doctor ----------------------------------------------------------------------------------
+
+# The advice of the last run, its comments left away.
+advice() {
+	sed -n 's/^    \([^#]*[^# ]\)\( *#.*\)\?$/\1/p' out
+}
+
+doctor_tells_a_newcomer_everything() {
+	run 1 --root bare doctor
+	[ "$(advice)" = 'apt install linux-headers-6.1.0-56-amd64
+make deb && apt install ./build/deb/pagespan-dkms_*.deb
+modprobe pagespan' ]
+	says 'Until then programs run on libpagespan'
+	run 1 --root headers doctor
+	[ "$(advice | head -n 1)" = 'make deb && apt install ./build/deb/pagespan-dkms_*.deb' ]
+}
+
+doctor_knows_dkms() {
+	run 1 --root dkms doctor
+	[ "$(advice)" = 'dkms autoinstall
+modprobe pagespan' ]
+}
+
+doctor_has_an_installed_module_loaded() {
+	run 1 --root unloaded doctor
+	[ "$(advice)" = 'modprobe pagespan' ]
+}
+
+doctor_refuses_old_kernels() {
+	run 1 --root old doctor
+	says 'Linux 5.10.0-1-amd64 is too old'
+	[ "$(advice)" = 'boot Linux 6.1 or later' ]
+}
+
+doctor_tells_of_signatures() {
+	machine signed 6.1.0-56-amd64
+	put signed/sys/module/module/parameters/sig_enforce Y
+	run 1 --root signed doctor
+	says 'mokutil --import'
+}
+
+doctor_tells_of_a_container_without_the_device() {
+	run 1 --root loaded doctor
+	says '/dev/pagespan is not there'
+}
+
+doctor_says_why_there_are_no_huge_mappings() {
+	cp -r loaded contig
+	echo 0 >contig/sys/class/misc/pagespan/huge
+	run 1 --root contig doctor
+	says 'pagespanctl reserve SIZE --install'
+	says 'why not: hotplug: phys= is given'
+	rmdir contig/sys/kernel/mm/transparent_hugepage
+	run 1 --root contig doctor
+	says 'nothing to be done'
+}
+
+# ---- what there is -----------------------------------------------------------------------------
+
+stat_tells_figures_that_add_up() {
+	run 0 --root loaded stat
+	says '128 MiB'
+	says 'source phys, 2 MiB mappings'
+	[ "$(sed -n 's/^  owned *\([0-9.]* [KMG]iB\).*/\1/p' out)" = '10.7 MiB' ]
+	says '96 KiB'
+}
+
+json_is_json() {
+	run 0 --root loaded stat --json
+	[ "$(jq -r '.source, .pool_pages, .owned_pages, .events.fault, .nr_clients, (.clients | length)' out |
+		xargs)" = 'phys 32768 2744 90 3 2' ]
+	run 0 --root loaded clients --json
+	[ "$(jq -r '.[] | .id, .pid, .processes, .owned_bytes' out | xargs)" = '9 43 1 4194304 7 41 2 2097152' ]
+}
+
+clients_are_told_once_each_and_the_unseen_counted() {
+	run 0 --root loaded clients
+	[ "$(grep -c ' MiB ' out)" = 2 ]
+	says '1 more: '
+}
+
+names_cannot_speak_to_the_terminal() {
+	run 0 --color never --root loaded clients
+	if grep -q "$(printf '\033')" out; then return 1; fi
+	says 'evil?[2J'
+}
+
+# on_terminal ASSIGNMENT: the map on a terminal, in typescript
+on_terminal() {
+	env "$1" script -qec "$ctl --root loaded map" /dev/null </dev/null >typescript
+	grep -q 'a cell is 2 MiB' typescript
+}
+
+colours_are_for_terminals() {
+	run 0 --root loaded map
+	if grep -q "$(printf '\033')" out; then return 1; fi
+	run 0 --color always --root loaded map
+	grep -q "$(printf '\033')" out
+	on_terminal TERM=xterm-256color
+	grep -q "$(printf '\033')" typescript
+	on_terminal NO_COLOR=1
+	if grep -q "$(printf '\033')" typescript; then return 1; fi
+	on_terminal TERM=dumb
+	if grep -q "$(printf '\033')" typescript; then return 1; fi
+}
+
+map_shows_every_megablock() {
+	run 0 --root loaded map
+	grep -qx "      0 MiB $(printf '#0.9%.0s' {1..16})" out
+	grep -qx '    128 MiB -----5..' out
+}
+
+svg_draws_every_megablock() {
+	run 0 --root loaded map --svg map.svg
+	python3 - map.svg <<-'END'
+		import sys
+		from xml.dom.minidom import parse
+		rects = parse(sys.argv[1]).getElementsByTagName("rect")
+		titles = [r.firstChild.firstChild.data for r in rects if r.firstChild]
+		cells = [t for t in titles if "MiB:" in t]
+		assert len(cells) == 72, len(cells)
+		assert cells[0] == "0 MiB: all in use" and cells[69] == "138 MiB: 50 % in use", cells
+	END
+}
+
+map_without_debugfs_says_how() {
+	cp -r loaded closed
+	rm -r closed/sys/kernel/debug
+	run 1 --root closed map
+	says 'mount -t debugfs debugfs /sys/kernel/debug'
+}
+
+map_is_for_root() {
+	[ "$(id -u)" = 0 ] || return 0
+	chmod 755 "$work"
+	cp -r loaded guarded
+	chmod 700 guarded/sys/kernel/debug
+	install -m 755 "$ctl" pagespanctl
+	local status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups ./pagespanctl --root guarded map 2>err || status=$?
+	cat err
+	[ "$status" = 4 ]
+	grep -q 'sudo pagespanctl map' err
+}
+
+top_draws_pool_and_clients() {
+	script -qec "stty rows 24 cols 100; $ctl --root loaded top -n 1 -d 0.1" typescript </dev/null >/dev/null
+	grep -aq 'pool of 128 MiB' typescript
+	grep -aq 'first' typescript
+	run 1 --root loaded top
+	says 'wants a terminal'
+}
+
+bench_tests_this_machine() {
+	PAGESPAN_BACKEND=memory run 0 bench
+	says 'spans keep what they hold: yes'
+	PAGESPAN_BACKEND=paper run 1 bench
+	says 'no backend can be had'
+}
+
+# ---- reserve -----------------------------------------------------------------------------------
+
+reserve_chooses_high_and_avoids_what_is_taken() {
+	run 0 --root plain reserve 1024
+	# 9 GiB minus the crash kernel at the top.
+	says 'memmap=1024M$8064M'
+	says 'options pagespan phys=8064M,1024M'
+	run 0 --root small reserve 256M
+	says 'memmap=256M$512M'
+}
+
+reserve_takes_an_address() {
+	run 0 --root plain reserve 1G --address 5G
+	says 'memmap=1024M$5120M'
+	run 1 --root plain reserve 64 --address 16M
+	says 'not all plain System RAM'
+	run 1 --root plain reserve 64 --address 9088M
+	run 2 --root plain reserve 64 --address 5G1
+	run 2 --root plain reserve 64 --address 0x100000
+}
+
+reserve_refuses_sizes_that_make_no_sense() {
+	local size
+	for size in 0 3 -2 1k 2T x '' 18446744073709551615 1048578; do
+		run 2 --root plain reserve "$size"
+	done
+	run 1 --root small reserve 1000
+	says 'more than half'
+	run 4 --root hidden reserve 64
+	says 'run as root'
+}
+
+# What a shell and then GRUB make of it: to both \$ is a plain dollar sign.
+reserve_escapes_the_dollar_for_grub() {
+	local by_shell by_grub
+	run 0 --root plain reserve 512 --address 4G --install
+	grep -qF 'memmap=512M\\\$4096M' plain/etc/default/grub.d/pagespan.cfg
+	by_shell=$(env -i GRUB_CMDLINE_LINUX=quiet sh -ec '. ./plain/etc/default/grub.d/pagespan.cfg; printf %s "$GRUB_CMDLINE_LINUX"')
+	[ "$by_shell" = 'quiet memmap=512M\$4096M' ]
+	by_grub=${by_shell//\\\$/\$}
+	put plain/proc/cmdline "$by_grub"
+	grep -qxF 'options pagespan phys=4096M,512M' plain/etc/modprobe.d/pagespan-reserve.conf
+}
+
+# With the command line that the last test left.
+check_tells_whether_it_took() {
+	run 1 --root plain reserve --check
+	says 'but the kernel has kept that memory'
+	iomem plain '00100000-bfffffff : System RAM
+100000000-11fffffff : Reserved
+120000000-23fffffff : System RAM'
+	run 0 --root plain reserve --check
+	says 'phys=4096M,512M'
+	says 'modprobe pagespan'
+	pool plain 131072 131072
+	run 0 --root plain reserve --check
+	says 'the pool is there: source phys'
+	echo contig >plain/sys/class/misc/pagespan/source
+	run 1 --root plain reserve --check
+	says 'load it anew'
+}
+
+check_knows_an_eaten_dollar() {
+	put plain/proc/cmdline 'quiet memmap=512M'
+	run 1 --root plain reserve --check
+	says 'the dollar sign is written \\\$ for GRUB'
+	put plain/proc/cmdline 'quiet memmap=exactmap memmap=2G@0'
+	run 1 --root plain reserve --check
+}
+
+check_without_a_reservation_says_how() {
+	put plain/proc/cmdline 'quiet'
+	run 1 --root plain reserve --check
+	says 'update-grub, then reboot'
+	put small/proc/cmdline 'quiet'
+	run 1 --root small reserve --check
+	says 'pagespanctl reserve SIZE'
+}
+
+remove_undoes_install() {
+	run 0 --root plain reserve --remove
+	[ ! -e plain/etc/default/grub.d/pagespan.cfg ] && [ ! -e plain/etc/modprobe.d/pagespan-reserve.conf ]
+	run 0 --root plain reserve --remove
+	says 'nothing to remove'
+	run 1 --root small reserve 64 --install
+	says 'by hand: memmap=64M$'
+}
+
+reserve_by_name_leaves_the_place_to_the_kernel() {
+	run 0 --root plain reserve 64 --by-name
+	says 'reserve_mem=64M:2M:pagespan'
+	says 'options pagespan reserve_mem=pagespan'
+	put small/proc/cmdline 'reserve_mem=64M:2M:pagespan'
+	run 0 --root small reserve --check
+}
+
+# ---- completion ----------------------------------------------------------------------------------
+
+# completes WORD...: what follows the last one
+completes() {
+	(
+		# shellcheck source=tools/pagespanctl/completion.bash
+		. "$sources/tools/pagespanctl/completion.bash"
+		COMP_WORDS=(pagespanctl "$@")
+		COMP_CWORD=$#
+		_pagespanctl pagespanctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+		echo "${COMPREPLY[*]}"
+	)
+}
+
+completion_knows_what_the_program_knows() {
+	local command
+	[ "$(completes re)" = reserve ]
+	[ "$(completes --root / stat --j)" = --json ]
+	[ "$(completes --color a)" = 'auto always' ]
+	[ "$(completes map --s)" = --svg ]
+	for command in $("$ctl" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+		[ "$(completes "$command")" = "$command" ]
+	done
+}
+
+make_machines
+echo 'TAP version 13'
+promise usage_names_every_command
+promise wrong_usage_is_2
+promise without_the_module_is_3
+promise output_that_cannot_be_written_is_1
+promise doctor_tells_a_newcomer_everything
+promise doctor_knows_dkms
+promise doctor_has_an_installed_module_loaded
+promise doctor_refuses_old_kernels
+promise doctor_tells_of_signatures
+promise doctor_tells_of_a_container_without_the_device
+promise doctor_says_why_there_are_no_huge_mappings
+promise stat_tells_figures_that_add_up
+promise json_is_json
+promise clients_are_told_once_each_and_the_unseen_counted
+promise names_cannot_speak_to_the_terminal
+promise colours_are_for_terminals
+promise map_shows_every_megablock
+promise svg_draws_every_megablock
+promise map_without_debugfs_says_how
+promise map_is_for_root
+promise top_draws_pool_and_clients
+promise bench_tests_this_machine
+promise reserve_chooses_high_and_avoids_what_is_taken
+promise reserve_takes_an_address
+promise reserve_refuses_sizes_that_make_no_sense
+promise reserve_escapes_the_dollar_for_grub
+promise check_tells_whether_it_took
+promise check_knows_an_eaten_dollar
+promise check_without_a_reservation_says_how
+promise remove_undoes_install
+promise reserve_by_name_leaves_the_place_to_the_kernel
+promise completion_knows_what_the_program_knows
+echo "1..$tests"
+exit $((failures != 0))

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+/* Clients, by the descriptors that processes hold. */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients.h"
+#include "files.h"
+#include "pagespanctl.h"
+#include "pool.h"
+#include "terminal.h"
+
+/* Adds a client, or a process to one that is known. */
+static void add(struct clients *clients, const struct client *client)
+{
+	struct client *more;
+
+	for (size_t i = 0; i < clients->count; i++) {
+		struct client *known = &clients->list[i];
+
+		if (known->id != client->id)
+			continue;
+		known->processes += known->pid != client->pid;
+		if (client->pid < known->pid) {
+			known->pid = client->pid;
+			memcpy(known->command, client->command, sizeof(known->command));
+		}
+		return;
+	}
+	more = realloc(clients->list, (clients->count + 1) * sizeof(*more));
+	if (!more)
+		abort();
+	clients->list = more;
+	more[clients->count++] = *client;
+}
+
+/* Fills in a client from what one descriptor's fdinfo says; false if it is of another device. */
+static bool read_fdinfo(const char *path, struct client *client)
+{
+	FILE *file = file_open(path);
+	char line[256];
+	uint64_t value;
+
+	if (!file)
+		return false;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "pagespan-client-id: %" SCNu64, &value) == 1)
+			client->id = value;
+		else if (sscanf(line, "pagespan-memory-owned: %" SCNu64 " KiB", &value) == 1)
+			client->owned = value << 10;
+		else if (sscanf(line, "pagespan-memory-quarantined: %" SCNu64 " KiB", &value) == 1)
+			client->quarantined = value << 10;
+		else if (sscanf(line, "pagespan-memory-quota: %" SCNu64 " KiB", &value) == 1)
+			client->quota = value << 10;
+	}
+	fclose(file);
+	return client->id;
+}
+
+/* Names are of any bytes; what is not printable would be for the terminal to obey. */
+static void read_command(int pid, struct client *client)
+{
+	char path[64];
+	char *text;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	text = file_text(path);
+	snprintf(client->command, sizeof(client->command), "%s", text ? text : "?");
+	free(text);
+	for (char *c = client->command; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+}
+
+/* Whether a descriptor may be of a device: pipes and sockets are no paths. */
+static bool is_file(const char *descriptor)
+{
+	char target[2];
+
+	return readlink(descriptor, target, sizeof(target)) > 0 && target[0] == '/';
+}
+
+/* Looks at every descriptor of a process. */
+static void look_into(struct clients *clients, int pid)
+{
+	char *path = file_path("/proc/%d/fd", pid);
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	char fdinfo[320], *descriptor;
+
+	if (!directory) {
+		clients->hidden += errno == EACCES;
+		free(path);
+		return;
+	}
+	while ((entry = readdir(directory))) {
+		struct client client = {.pid = pid, .processes = 1};
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		descriptor = file_path("/proc/%d/fd/%s", pid, entry->d_name);
+		snprintf(fdinfo, sizeof(fdinfo), "/proc/%d/fdinfo/%s", pid, entry->d_name);
+		if (is_file(descriptor) && read_fdinfo(fdinfo, &client)) {
+			read_command(pid, &client);
+			add(clients, &client);
+		}
+		free(descriptor);
+	}
+	closedir(directory);
+	free(path);
+}
+
+static int by_owned(const void *a, const void *b)
+{
+	const struct client *one = a, *other = b;
+
+	if (one->owned != other->owned)
+		return one->owned < other->owned ? 1 : -1;
+	return one->id < other->id ? -1 : 1;
+}
+
+int clients_find(struct clients *clients)
+{
+	char *path = file_path("/proc");
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+
+	*clients = (struct clients){0};
+	if (!directory) {
+		complain("cannot read %s: %m", path);
+		free(path);
+		return FAILED;
+	}
+	while ((entry = readdir(directory)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			look_into(clients, (int)strtol(entry->d_name, NULL, 10));
+	closedir(directory);
+	free(path);
+	if (clients->count)
+		qsort(clients->list, clients->count, sizeof(*clients->list), by_owned);
+	return DONE;
+}
+
+void clients_free(struct clients *clients)
+{
+	free(clients->list);
+	*clients = (struct clients){0};
+}
+
+json_t *clients_json(const struct clients *clients)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < clients->count; i++) {
+		const struct client *client = &clients->list[i];
+
+		json_array_append_new(array,
+				      json_pack("{s:I, s:i, s:s, s:i, s:I, s:I, s:I}", "id",
+						(json_int_t)client->id, "pid", client->pid,
+						"command", client->command, "processes",
+						(int)client->processes, "owned_bytes",
+						(json_int_t)client->owned, "quarantined_bytes",
+						(json_int_t)client->quarantined, "quota_bytes",
+						(json_int_t)client->quota));
+	}
+	return array;
+}
+
+int json_print(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(value);
+	return DONE;
+}
+
+void clients_print(const struct clients *clients, uint64_t known)
+{
+	char owned[QUANTITY_BYTES], quarantined[QUANTITY_BYTES], quota[QUANTITY_BYTES];
+
+	if (clients->count)
+		printf("%s%8s %8s %5s %12s %12s %12s  %s%s\n", paint("1"), "CLIENT", "PID", "PROCS",
+		       "OWNED", "QUARANTINED", "QUOTA", "COMMAND", paint("0"));
+	for (size_t i = 0; i < clients->count; i++) {
+		const struct client *client = &clients->list[i];
+
+		printf("%8" PRIu64 " %8d %5u %12s %12s %12s  %s\n", client->id, client->pid,
+		       client->processes, quantity(owned, client->owned),
+		       quantity(quarantined, client->quarantined), quantity(quota, client->quota),
+		       client->command);
+	}
+	if (!known)
+		printf("nobody has the device open\n");
+	if (known > clients->count)
+		printf("%" PRIu64 " more: %s\n", known - clients->count,
+		       clients->hidden ?
+			       "of other users; root sees them" :
+			       "with a mapping but no descriptor, or passed on and not received");
+}
+
+int command_clients(int argc, char **argv)
+{
+	struct clients clients;
+	struct pool pool;
+	bool json = false;
+	int status;
+
+	if (!no_arguments(argc, argv, &json))
+		return misused("clients");
+	status = pool_read(&pool);
+	if (status)
+		return status;
+	status = clients_find(&clients);
+	if (status)
+		return status;
+	if (json)
+		json_print(clients_json(&clients));
+	else
+		clients_print(&clients, pool.clients);
+	clients_free(&clients);
+	return DONE;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Who has the device open, found through the descriptors that processes hold. */
+#ifndef PAGESPANCTL_CLIENTS_H
+#define PAGESPANCTL_CLIENTS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct client - one open of the device
+ * @id: never used again
+ * @pid: the lowest of the processes that have a descriptor of it
+ * @processes: how many have one
+ * @owned: bytes it owns
+ * @quarantined: bytes freed that the kernel still holds
+ * @quota: bytes that both together may reach
+ * @command: the name of that process
+ */
+struct client {
+	uint64_t id;
+	int pid;
+	unsigned int processes;
+	uint64_t owned;
+	uint64_t quarantined;
+	uint64_t quota;
+	char command[64];
+};
+
+/**
+ * struct clients - those that could be found
+ * @list: by what they own, the most first
+ * @count: how many
+ * @hidden: processes that the caller may not look into
+ */
+struct clients {
+	struct client *list;
+	size_t count;
+	unsigned int hidden;
+};
+
+/**
+ * clients_find() - look through /proc
+ * @clients: where to; clients_free() frees it
+ *
+ * Return: DONE, or FAILED, which has been said.
+ */
+int clients_find(struct clients *clients);
+
+/** clients_free() - forget what was found. @clients: found */
+void clients_free(struct clients *clients);
+
+/** clients_json() - as an array. @clients: found. Return: the array. */
+json_t *clients_json(const struct clients *clients);
+
+/**
+ * clients_print() - as a table, and what is not in it
+ * @clients: found
+ * @known: clients that the module knows
+ */
+void clients_print(const struct clients *clients, uint64_t known);
+
+/** json_print() - print and release. @value: on standard output. Return: DONE. */
+int json_print(json_t *value);
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/* The pool as sysfs tells of it. */
+#include <ctype.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "files.h"
+#include "pagespanctl.h"
+#include "pool.h"
+
+static const struct {
+	const char *name;
+	size_t offset;
+} figures[] = {
+	{"nr_pages", offsetof(struct pool, nr_pages)},
+	{"max_pages", offsetof(struct pool, max_pages)},
+	{"pool_pages", offsetof(struct pool, pool_pages)},
+	{"free_pages", offsetof(struct pool, free_pages)},
+	{"longest_run", offsetof(struct pool, longest_run)},
+	{"quarantined_pages", offsetof(struct pool, quarantined_pages)},
+	{"clients", offsetof(struct pool, clients)},
+	{"events/alloc", offsetof(struct pool, allocs)},
+	{"events/free", offsetof(struct pool, frees)},
+	{"events/fault", offsetof(struct pool, faults)},
+	{"events/quarantine", offsetof(struct pool, quarantines)},
+};
+
+#define NR_FIGURES (sizeof(figures) / sizeof(*figures))
+
+bool pool_is_there(void)
+{
+	return file_exists(POOL_SYSFS);
+}
+
+int no_module(void)
+{
+	complain("pagespan.ko is not loaded; `pagespanctl doctor` says what to do");
+	return NO_MODULE;
+}
+
+/* The module's parameters are in it, which may be of any bytes. */
+static bool read_text(const char *path, char *to, size_t room)
+{
+	char *text = file_text(path);
+
+	if (!text)
+		return false;
+	snprintf(to, room, "%s", text);
+	for (; *to; to++)
+		if (!isprint((unsigned char)*to) && *to != '\n')
+			*to = '?';
+	free(text);
+	return true;
+}
+
+static bool read_all(struct pool *pool)
+{
+	char path[128];
+	uint64_t huge;
+
+	for (size_t i = 0; i < NR_FIGURES; i++) {
+		snprintf(path, sizeof(path), POOL_SYSFS "/%s", figures[i].name);
+		if (!file_number(path, (uint64_t *)((char *)pool + figures[i].offset)))
+			return false;
+	}
+	if (!file_number(POOL_SYSFS "/huge", &huge))
+		return false;
+	pool->huge = huge;
+	return read_text(POOL_SYSFS "/source", pool->source, sizeof(pool->source)) &&
+	       read_text(POOL_SYSFS "/why_not", pool->why_not, sizeof(pool->why_not));
+}
+
+int pool_read(struct pool *pool)
+{
+	if (!pool_is_there())
+		return no_module();
+	if (!read_all(pool)) {
+		complain("cannot read " POOL_SYSFS ": %m");
+		return FAILED;
+	}
+	return DONE;
+}
+
+uint64_t pool_used(const struct pool *pool)
+{
+	uint64_t not_owned = pool->free_pages + pool->quarantined_pages;
+
+	return pool->pool_pages > not_owned ? pool->pool_pages - not_owned : 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* The pool as /sys/class/misc/pagespan tells of it. */
+#ifndef PAGESPANCTL_POOL_H
+#define PAGESPANCTL_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POOL_SYSFS      "/sys/class/misc/pagespan"
+#define POOL_PAGE_BYTES 4096
+#define MEGABLOCK_PAGES 512
+
+/**
+ * struct pool - the figures of one moment each
+ * @source: where the memory is from
+ * @why_not: why it is no better, a sentence a line
+ * @huge: whether whole megablocks are mapped with 2 MiB pages
+ * @nr_pages: page indices there are
+ * @max_pages: what it may grow to
+ * @pool_pages: what it has
+ * @free_pages: that nobody owns
+ * @longest_run: of free pages
+ * @quarantined_pages: freed, and still held by the kernel
+ * @clients: how many
+ * @allocs: spans allocated since the module was loaded
+ * @frees: ranges freed
+ * @faults: faults that mapped a page or a megablock
+ * @quarantines: pages that were pinned when freed
+ */
+struct pool {
+	char source[64];
+	char why_not[4096];
+	bool huge;
+	uint64_t nr_pages;
+	uint64_t max_pages;
+	uint64_t pool_pages;
+	uint64_t free_pages;
+	uint64_t longest_run;
+	uint64_t quarantined_pages;
+	uint64_t clients;
+	uint64_t allocs;
+	uint64_t frees;
+	uint64_t faults;
+	uint64_t quarantines;
+};
+
+/**
+ * pool_read() - read the figures
+ * @pool: where to
+ *
+ * Return: DONE; or NO_MODULE or FAILED, which have been said.
+ */
+int pool_read(struct pool *pool);
+
+/** pool_is_there() - whether the module is loaded. Return: true if it is. */
+bool pool_is_there(void);
+
+/** no_module() - say that the module is not loaded. Return: NO_MODULE. */
+int no_module(void);
+
+/**
+ * pool_used() - pages that clients own
+ * @pool: the pool
+ *
+ * Return: their number, without those in quarantine.
+ */
+uint64_t pool_used(const struct pool *pool);
+
+#endif
