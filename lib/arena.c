@@ -266,14 +266,16 @@ struct ps_arena_mark ps_mark(const struct ps_arena *bump)
 void ps_rewind(struct ps_arena *bump, struct ps_arena_mark mark)
 {
 	struct arena *arena = arena_of(bump);
+	struct chunk *current = mark.current;
 
 	check_owner(arena);
 	if (__builtin_expect(arena->owner != NULL, 0))
-		check_free_chunks(arena, mark.current, mark.cur);
+		check_free_chunks(arena, current, mark.cur);
 	put_large(arena, mark.large);
 	while (arena->last != mark.last)
 		put_last(arena);
-	resume(arena, mark.current, mark.cur);
+	/* What was last at the mark may have shrunk, and the pages behind it be gone. */
+	resume(arena, current, mark.cur < current->end ? mark.cur : current->end);
 }
 
 /* ---- one arena and another ----------------------------------------------------------------- */

@@ -325,6 +325,30 @@ TEST_F(arena, marks_nest)
 	EXPECT_EQ(a, ps_alloc(self->arena, 100));
 }
 
+/* The object before the mark shrinks, and the chunk is left: pages that the mark had go back. */
+TEST_F(arena, rewind_stays_out_of_pages_that_were_given_back)
+{
+	struct ps_arena_options options = {.size = sizeof(options), .chunk_bytes = 1 << 20};
+	struct ps_arena *arena = ps_arena_create(&options);
+	struct ps_arena_mark mark;
+	struct ps_arena_stats now;
+	char *object;
+
+	ASSERT_NE(NULL, arena);
+	for (int i = 0; i < 5; i++)
+		ASSERT_NE(NULL, ps_alloc(arena, 200000));
+	object = ps_alloc(arena, 40000);
+	mark = ps_mark(arena);
+	ps_shrink_last(arena, object, 40000, 0);
+	ASSERT_NE(NULL, ps_alloc(arena, 200000));
+	ps_rewind(arena, mark);
+	EXPECT_LE(arena->cur, arena->end);
+	now = stats_of(arena);
+	EXPECT_LE(now.bytes_used, now.bytes_held);
+	ASSERT_TRUE(ps_arena_owns(arena, (char *)ps_alloc(arena, 8)));
+	ps_arena_destroy(arena);
+}
+
 TEST_F(arena, adopted_objects_stay_where_they_are)
 {
 	struct ps_arena *other = ps_arena_create(NULL);
