@@ -14,6 +14,7 @@
 #include <ucontext.h>
 #include <unwind.h>
 
+#include "../../lib/arena_registers.h"
 #include "lib_arena_slow.h"
 #include "tap.h"
 
@@ -28,12 +29,41 @@ static unsigned int calls = 1000000;
 static volatile bool inside;
 static volatile unsigned int traces, bad_traces;
 
+/* Calls of C on the slow path that C did not expect so. */
+static volatile unsigned int unfit_calls;
+
 static void trace(void);
 
 void *__real_cache_take(uint32_t nr_pages);
 void *__real_ps_span_alloc(size_t bytes);
 void *__wrap_cache_take(uint32_t nr_pages);
 void *__wrap_ps_span_alloc(size_t bytes);
+
+/* A stack that is aligned at the entry of a function, as that of a leaf need not be. */
+#define IS_STACK_ALIGNED() ((uintptr_t)__builtin_frame_address(0) % 16 == 0)
+
+#if defined(__x86_64__)
+
+/* The x87 stack is empty; the program's is not. */
+static bool is_x87_empty(void)
+{
+	struct {
+		uint16_t control, unused1, status, unused2, tags, unused3;
+		uint32_t pointers[4];
+	} environment;
+
+	__asm__ volatile("fnstenv\t%0\n\tfldcw\t%0" : "=m"(environment));
+	return environment.tags == 0xffff;
+}
+
+#else
+
+static bool is_x87_empty(void)
+{
+	return true;
+}
+
+#endif
 
 /* Called with the program's vector registers. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -45,6 +75,7 @@ void *__wrap_cache_take(uint32_t nr_pages)
 
 	if (span)
 		from_cache++;
+	unfit_calls += !IS_STACK_ALIGNED();
 	trace();
 	spoil_general();
 	return span;
@@ -55,6 +86,7 @@ void *__wrap_ps_span_alloc(size_t bytes)
 	void *span = __real_ps_span_alloc(bytes);
 
 	the_long_way++;
+	unfit_calls += !IS_STACK_ALIGNED() || !is_x87_empty();
 	trace();
 	spoil_everything();
 	return span;
@@ -91,6 +123,7 @@ static void prepare(struct ps_arena *arena, enum way way)
 	arena->cur = arena->end;
 	from_cache = 0;
 	the_long_way = 0;
+	unfit_calls = 0;
 }
 
 /* Link-time optimisation binds calls before they can be wrapped; then it is not known. */
@@ -203,6 +236,10 @@ static bool registers_survive(enum way way, struct ps_arena *arena)
 		printf("# cache %u, long way %u\n", from_cache, the_long_way);
 		return false;
 	}
+	if (unfit_calls) {
+		printf("# %u calls with an unaligned stack or x87 registers in use\n", unfit_calls);
+		return false;
+	}
 	object = (char *)after.general[RESULT];
 	if (!ps_arena_owns(arena, object) || arena->cur != (uintptr_t)object + 40)
 		return false;
@@ -216,6 +253,26 @@ static bool registers_survive(enum way way, struct ps_arena *arena)
 	}
 	kept &= same_bytes("stack", before.stack, after.stack, 8, 8 * 17);
 	return kept & same_vectors(&before, &after);
+}
+
+/* CPUs that know less have less to save: Q registers, or those of SSE. */
+static bool registers_survive_on_older_cpus(struct ps_arena *arena)
+{
+	const uint32_t how = registers_how, level = vector_level;
+	bool kept;
+
+	vector_level = 0;
+	registers_how = 0;
+	kept = registers_survive(LONG, arena);
+	vector_level = level;
+#if defined(__x86_64__)
+	if (how > REGISTERS_XSAVE) {
+		registers_how = REGISTERS_XSAVE;
+		kept &= registers_survive(LONG, arena);
+	}
+#endif
+	registers_how = how;
+	return kept;
 }
 
 static bool failure_keeps_registers(struct ps_arena *arena)
@@ -419,6 +476,8 @@ int main(int argc, char **argv)
 	find_vectors();
 	tap_result(registers_survive(CACHE, arena), "registers_survive_what_the_cache_serves");
 	tap_result(registers_survive(LONG, arena), "registers_survive_the_long_way");
+	tap_result(registers_survive_on_older_cpus(arena),
+		   "registers_survive_the_long_way_of_older_cpus");
 	tap_result(failure_keeps_registers(arena), "registers_survive_a_failure");
 	if (calls)
 		tap_result(signals_do_no_harm(arena),
