@@ -168,6 +168,7 @@ static bool same_bytes(const char *what, const void *before, const void *after, 
 #define RESULT	       0
 #define IS_CHANGED(i)  ((i) == 0 || (i) == 11)
 #define NR_GENERAL     16
+#define RED_ZONE       128
 #define STORED	       12288
 
 /* The last instruction's address, which nobody relies on; and which parts were in use. */
@@ -205,6 +206,7 @@ static bool same_vectors(const struct everything *before, const struct everythin
 #define RESULT	      9
 #define IS_CHANGED(i) ((i) == 9 || (i) == 16 || (i) == 17)
 #define NR_GENERAL    34
+#define RED_ZONE      0
 
 static void find_vectors(void)
 {
@@ -251,7 +253,7 @@ static bool registers_survive(enum way way, struct ps_arena *arena)
 			kept = false;
 		}
 	}
-	kept &= same_bytes("stack", before.stack, after.stack, 8, 8 * 17);
+	kept &= same_bytes("red zone", before.stack, after.stack, 0, RED_ZONE);
 	return kept & same_vectors(&before, &after);
 }
 
@@ -408,6 +410,7 @@ static void trace(void)
 #if defined(__x86_64__)
 
 #define TRAP_FLAG 0x100
+#define SPOILT	  512
 
 static volatile bool stepping;
 
@@ -418,16 +421,18 @@ static void on_start(int signal, siginfo_t *info, void *context)
 	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
 }
 
-/* After every instruction. */
+/* After every instruction. What is below the red zone is nobody's. */
 static void on_step(int signal, siginfo_t *info, void *context)
 {
 	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
 	unsigned int bad = bad_traces;
+	char *red_zone = (char *)(uintptr_t)registers[REG_RSP] - RED_ZONE;
 
 	(void)signal;
 	(void)info;
 	if (!stepping)
 		registers[REG_EFL] &= ~TRAP_FLAG;
+	memset(red_zone - SPOILT, 0xff, SPOILT);
 	trace();
 	if (bad_traces != bad && !bad)
 		printf("# the first that does not unwind: %#llx\n", registers[REG_RIP]);
@@ -435,9 +440,12 @@ static void on_step(int signal, siginfo_t *info, void *context)
 
 static void call_traced(struct ps_arena *arena)
 {
+	static char handler_stack[1 << 16];
+	stack_t elsewhere = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
 	struct sigaction start = {.sa_sigaction = on_start, .sa_flags = SA_SIGINFO};
-	struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+	struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
+	sigaltstack(&elsewhere, NULL);
 	sigaction(SIGUSR1, &start, NULL);
 	sigaction(SIGTRAP, &step, NULL);
 	stepping = true;
