@@ -11,7 +11,8 @@
  *   lines * 2                in the same file
  *   files * 2 + 1, line      in another file
  *
- * The first few bytes stand in the identifier itself, which is all that most identifiers need.
+ * The first few bytes stand in the identifier itself, which is all that most identifiers need, and
+ * its name stands behind them: the three are one object, with one check of the arena.
  *
  * Files must be added sorted by path; the index then depends on nothing but their contents.
  * Compiled once on pagespan and once on malloc; see codeindex_memory.h.
