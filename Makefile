@@ -78,6 +78,7 @@ include selftests/host/lib.mk
 include selftests/host/lib_arena.mk
 include selftests/fuzz/fuzz.mk
 include selftests/soak/soak.mk
+include selftests/selftests.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
 -include tools/bench/arena.mk

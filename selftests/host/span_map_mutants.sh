@@ -11,6 +11,8 @@ set -euo pipefail
 work=$1
 source=$(cd "$(dirname "$0")/../.." && pwd)
 jobs=$(nproc)
+# shellcheck source=selftests/mutants/mutate.sh
+. "$source/selftests/mutants/mutate.sh"
 
 # What breaks, a bar, and the sed command that breaks it. Each must change exactly one line.
 mutants() {
@@ -112,12 +114,10 @@ try_mutant() {
 	mkdir -p "$directory/kmod" "$directory/selftests"
 	cp "$source/kmod/span_map.h" "$directory/kmod/"
 	ln -sfn "$source/selftests/host" "$directory/selftests/host"
-	sed "$command" "$source/kmod/span_map.c" >"$directory/kmod/span_map.c"
 
-	local changed
-	changed=$(diff "$source/kmod/span_map.c" "$directory/kmod/span_map.c" | grep -c '^>') || true
-	if [ "$changed" != 1 ]; then
-		echo "not ok|$what: changes $changed lines"
+	local complaint
+	if ! complaint=$(mutate "$source/kmod/span_map.c" "$command" "$directory/kmod/span_map.c"); then
+		echo "not ok|$what: $complaint"
 	elif killed "$directory"; then
 		echo "ok|$what"
 	else
