@@ -81,10 +81,12 @@ include selftests/soak/soak.mk
 include selftests/selftests.mk
 -include tools/bench/vm.mk
 -include tools/bench/span.mk
+-include tools/bench/sizes.mk
 -include tools/bench/arena.mk
+-include tools/bench/programs.mk
 -include tools/bench/bench.mk
 
-tools: $(BUILD)/examples/codeindex $(BUILD)/pagespanctl ## the programs alone
+tools: $(EXAMPLES) $(BUILD)/pagespanctl ## the programs alone
 	@:
 
 demo: ## codeindex in a VM, on the kernel headers or on INPUT=DIR

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The example programs, for inclusion in the top Makefile.  codeindex's index and job are compiled
-# twice: on pagespan, and, as *_malloc.o, on malloc.
+# twice: on pagespan, and, as *_malloc.o, on malloc.  jsontree and lisp are a program for each memory.
 
 EXAMPLES_OBJ := $(BUILD)/obj/examples
 EXAMPLES_CFLAGS = -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -Ilib/include -MMD -MP
@@ -23,3 +23,17 @@ $(BUILD)/examples/codeindex: $(CODEINDEX_OBJECTS) $(BUILD)/lib/libpagespan.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
 
 -include $(CODEINDEX_OBJECTS:.o=.d)
+
+EXAMPLES_PAIRS := jsontree lisp
+EXAMPLES := $(addprefix $(BUILD)/examples/,codeindex $(EXAMPLES_PAIRS) $(EXAMPLES_PAIRS:%=%-malloc))
+
+$(BUILD)/examples/jsontree $(BUILD)/examples/jsontree-malloc: $(wildcard lib/examples/jsontree*.[ch])
+$(BUILD)/examples/lisp $(BUILD)/examples/lisp-malloc: $(wildcard lib/examples/lisp*.[ch])
+
+$(EXAMPLES_PAIRS:%=$(BUILD)/examples/%): $(BUILD)/lib/libpagespan.a lib/examples/examples.mk
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -Ilib/include $(LDFLAGS) $(filter %.c,$^) $(filter %.a,$^) -o $@
+
+$(EXAMPLES_PAIRS:%=$(BUILD)/examples/%-malloc): lib/examples/examples.mk
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -DON_MALLOC $(LDFLAGS) $(filter %.c,$^) -o $@

@@ -23,7 +23,7 @@ $(BENCH_SPAN)/tcmalloc: SUBJECT := -DSUBJECT_MALLOC -Wl,--no-as-needed -l:libtcm
 $(BENCH_SPAN)/mimalloc: SUBJECT := -DSUBJECT_MALLOC -Wl,--no-as-needed -l:libmimalloc.so.2
 $(BENCH_SPAN)/jemalloc: SUBJECT := -DSUBJECT_ALIGNED_ALLOC -Wl,--no-as-needed -l:libjemalloc.so.2
 $(BENCH_SPAN)/glibc: SUBJECT := -DSUBJECT_ALIGNED_ALLOC
-$(BENCH_SPAN)/mmap: SUBJECT := -DSUBJECT_MMAP
+$(BENCH_SPAN)/mmap: SUBJECT := -DSUBJECT_MMAP=0
 $(BENCH_SPAN)/pagespan: SUBJECT = $(BENCH_SPAN_PAGESPAN)
 $(BENCH_SPAN)/pagespan $(BENCH_SPAN)/own: $(BUILD)/lib/$(SONAME)
 

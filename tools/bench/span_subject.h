@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bench-span measures: the cheapest call of each subject that gives page-aligned blocks of
- * whole pages. With tcmalloc and mimalloc that is malloc(), which does not promise it; the
- * benchmark looks at every block.
+ * What bench-span and bench-sizes measure: the cheapest call of each subject that gives
+ * page-aligned blocks of whole pages. With tcmalloc and mimalloc that is malloc(), which does not
+ * promise it; the benchmark looks at every block.
  */
 #ifndef PAGESPAN_BENCH_SPAN_SUBJECT_H
 #define PAGESPAN_BENCH_SPAN_SUBJECT_H
@@ -12,6 +12,16 @@
 #include <sys/mman.h>
 
 #include <pagespan.h>
+
+/* The smallest block that there is. */
+enum {
+	subject_least_pages =
+#ifdef SUBJECT_LEAST_PAGES
+		SUBJECT_LEAST_PAGES
+#else
+		1
+#endif
+};
 
 #if defined(SUBJECT_MALLOC) || defined(SUBJECT_ALIGNED_ALLOC) /* glibc, or the library linked */
 
@@ -32,9 +42,11 @@ static inline void subject_free(void *start, size_t bytes)
 
 #elif defined(SUBJECT_MMAP)
 
+/* hugetlbfs is -DSUBJECT_MMAP=MAP_HUGETLB. */
 static inline void *subject_alloc(size_t bytes)
 {
-	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | SUBJECT_MMAP, -1, 0);
 
 	return start == MAP_FAILED ? NULL : start;
 }

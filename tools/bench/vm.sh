@@ -14,7 +14,7 @@ set -euo pipefail
 readonly self=bench-vm
 cd "$(dirname "$0")/../.."
 export BUILD=${BUILD:-build}
-runs=2
+runs=2 measured=()
 readonly program=$BUILD/bench/vm latency=$BUILD/bench/latency json=$BUILD/bench/vm.json lines=$BUILD/obj/bench/vm
 
 # Memory that the boot parameter keeps away from the kernel, for the source phys=.
@@ -63,6 +63,7 @@ guest() {
 		diff "$lines/$name.1" "$lines/$name.$run" >&2 || fail "two runs of $name differ"
 	done
 	[ -s "$lines/$name.1" ] || fail "the guest for $name measured nothing"
+	measured+=("$lines/$name.1")
 }
 
 run_guests() {
@@ -87,7 +88,7 @@ run_latency_guests() {
 
 make_json() {
 	# shellcheck disable=SC2016 # the dollars are jq's
-	cat "$lines"/{zone_device,contig,linux,latency_zone_device,latency_contig}.1 2>/dev/null | jq -Rn '
+	cat "${measured[@]}" | jq -Rn '
 		def fields: split("\n")[] | select(. != "") | split("\t");
 		[inputs | split("\t") | {
 			workload: .[0], subject: .[1], metric: .[2], unit: .[3], runs: .[4] | tonumber,
