@@ -6,7 +6,7 @@
 
 #define PAGE         ((size_t)4096)
 #define CELLS_A_PAGE (PAGE / sizeof(struct cell))
-#define LEAST_PAGES  16
+#define LEAST_PAGES  64
 #define MOST_PAGES   65536
 
 #ifndef ON_MALLOC

@@ -3,7 +3,7 @@
 
     {
      "benchmark": "span", "date": "2026-01-31T12:00Z", "revision": "1a2b3c4",
-     "environment": {"cpu", "cores", "kernel", "system", "compiler", "libc"},
+     "environment": {"cpu", "cores", "kernel", "system", "compiler", "libc"}, "quick": false,
      "results": [{"workload", "subject", "metric", "unit", "median", "p10", "p90", "runs"}],
      "goals": [{"goal", "limit", "value", "met"}]
     }
@@ -84,6 +84,7 @@ def header(**environment):
             "libc": first_line("ldd", "--version"),
             **environment,
         },
+        "quick": quick(),
     }
 
 
@@ -160,6 +161,23 @@ def interval(entry):
     if entry["runs"] > 1 or is_deterministic(entry):
         return entry["p10"], entry["p90"]
     return None
+
+
+def best_peer(entries):
+    """Of results of the same thing, the best that is not ours; None if there is none."""
+    peers = [entry for entry in entries if entry["median"] is not None and not is_ours(entry["subject"]) and
+             entry["subject"] not in YARDSTICKS]
+    choose = max if entries[0]["metric"] in MORE_IS_BETTER else min
+    return choose(peers, key=lambda entry: entry["median"], default=None)
+
+
+def ratio(ours, peer):
+    """As text, empty where there is nothing to compare."""
+    if peer is None or ours["median"] is None or ours["metric"] in NEUTRAL:
+        return ""
+    if not peer["median"]:
+        return "1" if not ours["median"] else "-"
+    return f"{ours['median'] / peer['median']:.3g}"
 
 
 def figure(value):
