@@ -71,6 +71,7 @@ $(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-f
 # ---- programs, tests, benchmarks: a fragment each --------------------------------------------
 
 include lib/examples/examples.mk
+include lib/jemalloc/jemalloc.mk
 include lib/man/man.mk
 include tools/pagespanctl/pagespanctl.mk
 -include selftests/host/span_map.mk
@@ -101,7 +102,7 @@ test-quick: ## the tests that take less than two minutes together
 test-debug: ## the kselftests on a kernel with KASAN, lockdep and fault injection, which is built once
 	@selftests/run debug
 
-install: lib tools install-man install-pagespanctl ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
+install: lib tools install-man install-pagespanctl install-jemalloc ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
 	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/
