@@ -429,7 +429,7 @@ static void *race_read(void *argument)
 	return NULL;
 }
 
-/* Maps the page, moves it away and back, and lets its place show the other page and the page again. */
+/* Maps the page, moves it away and back, and lets its place show the other page and it again. */
 static void *race_remap(void *argument)
 {
 	struct race *race = argument;
@@ -714,11 +714,18 @@ static void read_sysfs(const char *directory)
 	MUST(counts >= 4);
 }
 
+static unsigned long long fdinfo_value(const char *text, const char *key)
+{
+	const char *line = strstr(text, key);
+
+	MUST(line);
+	return strtoull(line + strlen(key), NULL, 10);
+}
+
 /* The caller's client in fdinfo: nothing of any other. */
 static void read_fdinfo(struct attacker *attacker)
 {
 	char path[64], text[1024];
-	unsigned long long id, owned, quarantined, quota;
 	char *ours;
 	ssize_t length;
 	int fd;
@@ -732,9 +739,10 @@ static void read_fdinfo(struct attacker *attacker)
 	text[length] = '\0';
 	ours = strstr(text, "pagespan-");
 	MUST(ours);
-	MUST(sscanf(ours, "pagespan-client-id: %llu pagespan-memory-owned: %llu KiB pagespan-memory-quarantined: %llu KiB pagespan-memory-quota: %llu KiB",
-		    &id, &owned, &quarantined, &quota) == 4);
-	MUST(!owned && !quarantined && quota <= attacker->nr_pages * 4);
+	MUST(fdinfo_value(ours, "pagespan-client-id:"));
+	MUST(!fdinfo_value(ours, "pagespan-memory-owned:"));
+	MUST(!fdinfo_value(ours, "pagespan-memory-quarantined:"));
+	MUST(fdinfo_value(ours, "pagespan-memory-quota:") <= attacker->nr_pages * 4);
 	for (unsigned int lines = 0; *ours; ours++)
 		MUST((lines += *ours == '\n') <= 4);
 }
