@@ -104,6 +104,7 @@ TEST_F(arena, every_alignment_up_to_a_page_is_obeyed)
 
 			ASSERT_NE(NULL, object);
 			ASSERT_EQ(0, (uintptr_t)object % align);
+			ASSERT_TRUE(ps_arena_owns(self->arena, object + size - 1));
 			memset(object, 1, size);
 		}
 	}
@@ -124,6 +125,7 @@ TEST_F(arena, size_that_overflows_is_enomem_and_leaves_the_arena_as_it_was)
 {
 	struct ps_arena before = *self->arena;
 	uint64_t held = stats().bytes_held;
+	volatile size_t align = 4096;
 
 	for (size_t below = 0; below < 64; below++) {
 		volatile size_t size = SIZE_MAX - below;
@@ -132,6 +134,7 @@ TEST_F(arena, size_that_overflows_is_enomem_and_leaves_the_arena_as_it_was)
 		EXPECT_EQ(NULL, ps_alloc(self->arena, size));
 		EXPECT_EQ(ENOMEM, errno);
 		EXPECT_EQ(NULL, ps_alloc_aligned(self->arena, size, 4096));
+		EXPECT_EQ(NULL, ps_alloc_aligned(self->arena, size, align));
 	}
 	EXPECT_EQ(NULL, ps_alloc(self->arena, SIZE_MAX));
 	EXPECT_EQ(NULL, ps_alloc(self->arena, PS_SPAN_MAX));
@@ -155,6 +158,12 @@ TEST_F(arena, objects_of_a_type_are_aligned_as_it_asks)
 	EXPECT_EQ(0, (uintptr_t)one % 64);
 	EXPECT_EQ(0, (uintptr_t)many % 64);
 	memset(many, 1, 100 * sizeof(*many));
+	EXPECT_TRUE(ps_arena_owns(self->arena, many[99].bytes + 64));
+	for (int i = 0; i < 1000; i++) {
+		one = ps_new(self->arena, struct wide);
+		ASSERT_EQ(0, (uintptr_t)one % 64);
+		ASSERT_TRUE(ps_arena_owns(self->arena, one->bytes + sizeof(*one) - 1));
+	}
 }
 
 TEST_F(arena, large_object_does_not_abandon_the_current_chunk)
@@ -375,6 +384,21 @@ TEST_F(arena, adopted_objects_stay_where_they_are)
 	EXPECT_EQ(self->held + 2 * PS_PAGE_SIZE, stats().bytes_held);
 }
 
+TEST_F(arena, what_an_adopted_arena_did_not_use_goes_back)
+{
+	struct ps_arena *other = ps_arena_create(NULL);
+	struct ps_arena_stats now;
+
+	ASSERT_TRUE(fill_with(other, 500000));
+	ps_arena_reset(other, SIZE_MAX);
+	ASSERT_TRUE(fill_with(other, 20000));
+	ps_arena_adopt(self->arena, other);
+	now = stats_of(self->arena);
+	/* Two pages of its own, and less than one of each of the three chunks of the other. */
+	EXPECT_LE(now.bytes_held, now.bytes_used + 4 * PS_PAGE_SIZE);
+	EXPECT_EQ(self->held + now.bytes_held, stats().bytes_held);
+}
+
 TEST_F(arena, owns_its_objects_and_nothing_else)
 {
 	char *small = ps_alloc(self->arena, 16), *large = ps_alloc(self->arena, 100000);
@@ -412,6 +436,18 @@ TEST_F(arena, limit_bounds_what_is_held_and_is_used_up)
 	EXPECT_EQ(NULL, ps_alloc(self->arena, 1 << 20));
 	ps_arena_limit(self->arena, SIZE_MAX);
 	EXPECT_NE(NULL, ps_alloc(self->arena, 1 << 20));
+}
+
+TEST_F(arena, limit_itself_may_be_held)
+{
+	ps_arena_limit(self->arena, 4 * PS_PAGE_SIZE);
+	while (ps_alloc(self->arena, 500))
+		;
+	EXPECT_EQ(4 * PS_PAGE_SIZE, stats_of(self->arena).bytes_held);
+	ps_arena_limit(self->arena, 20 * PS_PAGE_SIZE - 1);
+	EXPECT_EQ(NULL, ps_alloc(self->arena, 15 * PS_PAGE_SIZE + 1));
+	ps_arena_limit(self->arena, 20 * PS_PAGE_SIZE);
+	EXPECT_NE(NULL, ps_alloc(self->arena, 15 * PS_PAGE_SIZE + 1));
 }
 
 TEST_F(arena, last_object_is_extended_in_place_or_not_at_all)
