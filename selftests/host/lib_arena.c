@@ -178,6 +178,17 @@ TEST_F(arena, large_object_does_not_abandon_the_current_chunk)
 	EXPECT_EQ(second - first, third - second);
 }
 
+TEST_F(arena, more_than_a_quarter_of_the_chunk_to_come_is_a_large_object)
+{
+	ASSERT_NE(NULL, ps_alloc(self->arena, 7000));
+	ASSERT_NE(NULL, ps_alloc(self->arena, 2 * PS_PAGE_SIZE / 4 + 50));
+	EXPECT_EQ(1, stats_of(self->arena).large);
+	EXPECT_EQ(1, stats_of(self->arena).chunks);
+	ASSERT_NE(NULL, ps_alloc(self->arena, 2 * PS_PAGE_SIZE / 4 - 100));
+	EXPECT_EQ(1, stats_of(self->arena).large);
+	EXPECT_EQ(2, stats_of(self->arena).chunks);
+}
+
 TEST_F(arena, large_objects_do_not_make_later_chunks_larger)
 {
 	size_t before;
