@@ -175,6 +175,8 @@ static int run(const char *what)
 		object += 20;
 	} else if (!strcmp(what, "unallocated")) {
 		object += 1000;
+	} else if (!strcmp(what, "in-an-empty-arena")) {
+		object = (char *)new_arena(0) + 1000;
 	} else if (!strcmp(what, "after-destroy")) {
 		ps_arena_destroy(arena);
 	} else {

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 readonly build=$1
-readonly wrongs='after-reset after-rewind after-destroy behind unallocated'
+readonly wrongs='after-reset after-rewind after-destroy behind unallocated in-an-empty-arena'
 export PAGESPAN_BACKEND=memory PAGESPAN_MEMORY_MB=64
 # shellcheck source=selftests/tap.sh
 . "$(dirname "$0")/../tap.sh"
