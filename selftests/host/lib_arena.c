@@ -87,6 +87,35 @@ TEST_F(arena, constant_sizes_are_served_from_consecutive_addresses)
 	EXPECT_EQ(second + 8, third);
 }
 
+/* However it is asked for. */
+TEST_F(arena, chunk_is_used_to_its_last_byte)
+{
+	struct ps_arena_mark empty = ps_mark(self->arena);
+	struct ps_cursor cursor;
+	char(*first)[8] = NULL, (*second)[8] = NULL;
+
+	if (is_checked(self->arena))
+		SKIP(return, "there are red zones");
+	for (int way = 0; way < 6; way++) {
+		volatile size_t rest = 16, align = 16;
+
+		ps_rewind(self->arena, empty);
+		ASSERT_NE(NULL, ps_alloc(self->arena, self->arena->end - self->arena->cur - 16));
+		cursor = ps_cursor_open(self->arena);
+		ASSERT_TRUE(way == 0 ? !!ps_alloc(self->arena, 16) :
+			    way == 1 ? !!ps_alloc(self->arena, rest) :
+			    way == 2 ? !!ps_alloc_aligned(self->arena, rest, align) :
+			    way == 3 ? PS_NEW2(self->arena, char[8], first, char[8], second) :
+			    way == 4 ? !!ps_cursor_alloc(&cursor, 16) :
+				       !!ps_cursor_alloc(&cursor, rest));
+		if (way > 3)
+			ps_cursor_close(&cursor);
+		EXPECT_EQ(self->arena->end, self->arena->cur);
+		EXPECT_EQ(1, stats_of(self->arena).chunks);
+	}
+	EXPECT_EQ(first + 1, second);
+}
+
 TEST_F(arena, size_zero_gives_a_valid_pointer)
 {
 	volatile size_t zero = 0;
