@@ -256,6 +256,9 @@ TEST_F(arena, unused_tail_pages_of_a_chunk_go_back)
 	for (int i = 0; i < 6; i++)
 		ASSERT_NE(NULL, ps_alloc(arena, 200000));
 	EXPECT_EQ(held + (1 << 20) - 11 * PS_PAGE_SIZE, stats().bytes_held);
+	/* They no longer count as kept. */
+	ps_arena_reset(arena, (2 << 20) - 11 * PS_PAGE_SIZE);
+	EXPECT_EQ(2, stats_of(arena).chunks);
 	ps_arena_destroy(arena);
 }
 
@@ -568,13 +571,27 @@ TEST_F(arena, reserved_room_holds_what_was_reserved)
 
 		ASSERT_NE(NULL, room.at);
 		memset(other, 9, 64);
-		for (size_t i = 0; i + 40 <= bytes; i += 40)
-			memset(ps_take(&room, 37), 1, 37);
+		for (size_t i = 0; i + 40 <= bytes; i += 40) {
+			char *object = ps_take(&room, 37);
+
+			ASSERT_EQ(0, (uintptr_t)object % PS_ARENA_ALIGN);
+			memset(object, 1, 37);
+		}
 		for (int i = 0; i < 64; i++)
 			ASSERT_EQ(9, other[i]);
 	}
 	EXPECT_EQ(NULL, ps_reserve(self->arena, SIZE_MAX).at);
 }
+
+#ifdef PS_ARENA_SANITIZED
+TEST_F_SIGNAL(arena, taking_more_than_was_reserved_traps, SIGILL)
+{
+	struct ps_room room = ps_reserve(self->arena, 40);
+
+	ps_take(&room, 40);
+	ps_take(&room, 1);
+}
+#endif
 
 TEST_F(arena, cursor_allocates_as_the_arena_does)
 {
