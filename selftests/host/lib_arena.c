@@ -452,6 +452,10 @@ TEST_F(arena, owns_its_objects_and_nothing_else)
 	EXPECT_TRUE(ps_arena_owns(self->arena, small));
 	EXPECT_TRUE(ps_arena_owns(self->arena, small + 15));
 	EXPECT_TRUE(ps_arena_owns(self->arena, large + 99999));
+	if (!is_checked(self->arena))
+		EXPECT_FALSE(ps_arena_owns(self->arena, large + 100000));
+	EXPECT_FALSE(ps_arena_owns(self->arena, large - 1));
+	EXPECT_FALSE(ps_arena_owns(self->arena, (void *)self->arena->cur));
 	EXPECT_FALSE(ps_arena_owns(self->arena, self->arena));
 	EXPECT_FALSE(ps_arena_owns(self->arena, &local));
 	EXPECT_FALSE(ps_arena_owns(self->arena, NULL));
