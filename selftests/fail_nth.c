@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "../kselftest_harness.h"
+#include "fault_injection.h"
 #include "pagespan_test.h"
 
 #define MEGABLOCK	512
@@ -18,26 +19,6 @@
 
 /* More than any call here has. */
 #define MOST_SITES	400
-
-/* Where allocations fail that may sleep, and nothing is said about it. */
-static const char *const settings[][2] = {
-	{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-	{ "/sys/kernel/debug/failslab/verbose", "0" },
-	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-	{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-	{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
-	{ "/sys/kernel/debug/fail_usercopy/verbose", "0" },
-};
-
-static bool write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
-
-	close(fd);
-	return written;
-}
 
 /* References to the module, or -1. */
 static int module_users(void)
@@ -472,37 +453,6 @@ static bool begin(struct subject *subject)
 	return subject->window != MAP_FAILED;
 }
 
-/* The nth site that this thread passes fails; 0 for none. */
-static void inject(int control, unsigned int nth)
-{
-	char text[16];
-	int length = snprintf(text, sizeof(text), "%u", nth);
-
-	while (pwrite(control, text, length, 0) != length)
-		;	/* it may fail itself */
-}
-
-/* No more failing; whether one did. */
-static bool injected(int control)
-{
-	char text[16];
-	bool hit = pread(control, text, sizeof(text), 0) > 0 && text[0] == '0';
-
-	inject(control, 0);
-	return hit;
-}
-
-/* NULL, or what is missing. The test skips itself, for SKIP() in a fixture does not stop it. */
-static const char *what_is_missing(int control)
-{
-	if (control < 0)
-		return "no fault injection in this kernel";
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		if (!write_to(settings[i][0], settings[i][1]))
-			return settings[i][0];
-	return NULL;
-}
-
 FIXTURE(call)
 {
 	struct subject subject;
@@ -549,7 +499,8 @@ FIXTURE_VARIANT_ADD(call, fdinfo) { prepare_nothing, run_fdinfo };
 FIXTURE_SETUP(call)
 {
 	self->control = open("/proc/thread-self/fail-nth", O_RDWR);
-	self->missing = what_is_missing(self->control);
+	/* The test skips itself, for SKIP() in a fixture does not stop it. */
+	self->missing = fault_injection_missing(self->control);
 	self->users = module_users();
 	self->subject.fd = client_open();
 	ASSERT_LE(0, self->subject.fd);
@@ -587,9 +538,9 @@ TEST_F_TIMEOUT(call, survives_every_failing_site, 200)
 		ASSERT_TRUE(variant->prepare(subject));
 		prepared = client_info(subject->fd);
 
-		inject(self->control, nth);
+		fault_inject(self->control, nth);
 		ret = variant->run(subject);
-		hit = injected(self->control);
+		hit = fault_injected(self->control);
 		if (ret < 0) {
 			ASSERT_TRUE(hit) TH_LOG("%ld without a failing site", ret);
 			errors++;

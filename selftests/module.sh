@@ -30,14 +30,6 @@ quota_is_kept() {
 	unload && [ "$status" -eq 0 ]
 }
 
-# Pages that a processor keeps at hand, "count:" in zoneinfo, are free too, though not in MemFree.
-free_kb() {
-	sync
-	echo 3 >/proc/sys/vm/drop_caches
-	awk '/^MemFree:/ { kb += $2 } $1 == "count:" { kb += $2 * 4 } END { print kb }' \
-		/proc/meminfo /proc/zoneinfo
-}
-
 unload_while_open() {
 	exec 9<>/dev/pagespan
 	if unload 2>/dev/null; then
