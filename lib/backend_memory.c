@@ -139,11 +139,17 @@ static void protect(uint64_t first, uint64_t nr_pages)
 		counters_add(&counters.unprotected, 1);
 }
 
-/* Locked memory cannot be dropped, only cleared. */
+/* Locked memory cannot be dropped, only cleared, though whoever watches knows it as freed. */
 static void drop(uint64_t first, uint64_t nr_pages)
 {
-	if (madvise(address_of(first), nr_pages * PS_PAGE_SIZE, MADV_DONTNEED))
-		memset(address_of(first), 0, nr_pages * PS_PAGE_SIZE);
+	size_t bytes = nr_pages * PS_PAGE_SIZE;
+	char *pages = address_of(first);
+
+	if (!madvise(pages, bytes, MADV_DONTNEED))
+		return;
+	annotate_long_allocated(pages, bytes, false);
+	memset(pages, 0, bytes);
+	annotate_long_freed(pages, bytes);
 }
 
 /* Of a span that nobody has seen yet.  The kernel may not know the one or the other advice. */
