@@ -207,22 +207,41 @@ static int device_alloc_at(const struct range *range)
 	return ret;
 }
 
-static uint32_t device_free(const struct range *ranges, uint32_t count)
+static int free_ranges(const struct range *ranges, uint32_t count)
 {
 	struct pagespan_free request = {
 		.size = sizeof(request),
 		.count = count,
 		.ranges = (uintptr_t)ranges,
 	};
+
+	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
+	return ioctl(device.fd, PAGESPAN_FREE, &request);
+}
+
+/* For one range the kernel needs no memory. */
+static int free_one_by_one(const struct range *ranges, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (free_ranges(&ranges[i], 1) < 0)
+			break;
+	return (int)i;
+}
+
+static uint32_t device_free(const struct range *ranges, uint32_t count)
+{
 	uint32_t i;
 	int nr;
 
-	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
 	pthread_rwlock_rdlock(&device.change);
 	/* First: a huge page of which a part leaves comes back in single pages. */
 	for (i = 0; i < count; i++)
 		note_broken(ranges[i].first, ranges[i].nr_pages);
-	nr = ioctl(device.fd, PAGESPAN_FREE, &request);
+	nr = free_ranges(ranges, count);
+	if (nr < 0 && errno == ENOMEM)
+		nr = free_one_by_one(ranges, count);
 	pthread_rwlock_unlock(&device.change);
 	return nr < 0 ? 0 : (uint32_t)nr;
 }

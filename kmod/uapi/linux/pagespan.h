@@ -203,10 +203,11 @@ struct pagespan_range {
  *
  * Return: the number of ranges freed; if it is less than @count, the range at
  * that place was refused and the later ones are untouched.  An error only if
- * the first range is refused:
+ * none was freed:
  *
- *	EINVAL	a page of it is not owned by this client, or it is empty, or
+ *	EINVAL	a page of the first is not owned by this client, or it is empty, or
  *		@count is out of range
+ *	ENOMEM	no memory for a copy of @ranges, which a single range does not need
  */
 struct pagespan_free {
 	__u32 size;
