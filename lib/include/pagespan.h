@@ -59,7 +59,8 @@
  * too; what other threads write meanwhile may or may not be in the copy.  A child
  * that cannot have the memory aborts.
  *
- * In the child of a copy the counters go on; spans from PS_EXPORT are not in it.
+ * In the child of a copy the counters go on; spans from PS_EXPORT are not in it,
+ * though bytes_held counts them.
  * Of spans up to 32 pages that other threads had cached, a copy from the device
  * cannot use all again; bytes_held counts those that it cannot.
  *

@@ -4,12 +4,12 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span cache fork debug stress arena
+LIB_TESTS := span cache fork debug stress fuzz arena
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
-LIB_TEST_HEADERS := selftests/in_child.h selftests/host/harness.h selftests/host/tap.h \
+LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harness.h selftests/host/tap.h \
 	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
 .PHONY: lib-tests
@@ -19,6 +19,10 @@ lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_
 $(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/libpagespan.a
 	@mkdir -p $(@D)
 	$(CC) $(LIB_TEST_CFLAGS) $< $(BUILD)/lib/libpagespan.a -lpthread -o $@
+
+# What the library asks the kernel for fails where the test wants it to.
+$(BUILD)/host/lib_fuzz $(BUILD)/host/lib_fuzz_sanitized: LIB_TEST_CFLAGS += \
+	-Wl,--wrap=mmap,--wrap=mprotect,--wrap=madvise,--wrap=ioctl
 
 $(BUILD)/host/lib_%_sanitized: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/host/lib_%_tsan: SANITIZE := -fsanitize=thread
