@@ -179,6 +179,36 @@ TEST(free_of_a_range_that_starts_outside_the_window_is_einval)
 	}));
 }
 
+/* Of a size that is being cached too. */
+TEST(free_of_a_range_of_2_mib_and_more_that_leaves_the_window_is_einval)
+{
+	if (on_device())
+		SKIP(return, "the window is everybody's");
+	EXPECT_EQ(0, IN_CHILD({
+		enum { SPANS = 32 };
+		const size_t bytes = 1024 * PAGE;
+		char *base = (char *)UINTPTR_MAX;
+
+		setenv("PAGESPAN_MEMORY_MB", "128", 1);
+		for (int i = 0; i < SPANS; i++) {
+			char *span = ps_span_alloc(bytes);
+
+			if (!span)
+				_exit(1);
+			if (span < base)
+				base = span;
+		}
+		for (int cached = 0; cached < 2; cached++) {
+			if (ps_span_free(base + SPANS * bytes - bytes / 2, bytes) != -EINVAL)
+				_exit(2);
+			if (!cached && ps_span_free(base, bytes))
+				_exit(3);
+		}
+		if (ps_span_free(base + bytes, (SPANS - 1) * bytes) || stats().bytes_held)
+			_exit(4);
+	}));
+}
+
 TEST(free_before_any_allocation_is_einval)
 {
 	EXPECT_EQ(-EINVAL, ps_span_free((void *)(16 * PAGE), PAGE));
