@@ -77,8 +77,10 @@ TEST(cached_span_that_nobody_needs_serves_smaller_sizes)
 		memset(part, i, 13 * PAGE);
 	}
 	EXPECT_EQ(before.splits + 1, stats().splits);
+	/* What is left of it too. */
+	EXPECT_EQ(span + 52 * PAGE, ps_span_alloc(12 * PAGE));
 	EXPECT_EQ(before.refills, stats().refills);
-	ASSERT_EQ(0, ps_span_free(span, 52 * PAGE));
+	ASSERT_EQ(0, ps_span_free(span, 64 * PAGE));
 }
 
 TEST(refill_and_flush_are_made_in_bulk)
