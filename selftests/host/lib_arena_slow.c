@@ -289,7 +289,8 @@ static bool failure_keeps_registers(struct ps_arena *arena)
 	for (int i = 0; i < NR_GENERAL; i++)
 		if (!IS_CHANGED(i) && before.general[i] != after.general[i])
 			return false;
-	return same_vectors(&before, &after);
+	return same_bytes("red zone", before.stack, after.stack, 0, 8 * 16) &&
+	       same_vectors(&before, &after);
 }
 
 /* ---- signals ------------------------------------------------------------------------------- */
