@@ -132,6 +132,29 @@ TEST(window_of_a_child_is_never_where_that_of_the_parent_was)
 	EXPECT_EQ(0, ps_span_free(span, PAGE));
 }
 
+/* One that would fit there. */
+TEST(smaller_window_of_a_child_is_not_where_that_of_the_parent_was)
+{
+	const size_t bytes = 16 << 20;
+
+	EXPECT_EQ(0, IN_CHILD({
+		char *parents;
+
+		setenv("PAGESPAN_BACKEND", "memory", 1);
+		setenv("PAGESPAN_MEMORY_MB", "16", 1);
+		parents = ps_span_alloc(bytes);
+		if (!parents)
+			_exit(1);
+		_exit(IN_CHILD({
+			char *own;
+
+			setenv("PAGESPAN_MEMORY_MB", "8", 1);
+			own = ps_span_alloc(PAGE);
+			_exit(!own || (own >= parents && own < parents + bytes) ? 2 : 0);
+		}));
+	}));
+}
+
 TEST(descriptor_of_the_parent_is_closed_in_the_child)
 {
 	if (!on_device())
