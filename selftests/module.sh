@@ -22,6 +22,21 @@ refused_phys() {
 	done
 }
 
+# Without size_mb= and a place, a block of this machine is too large, or larger than max_mb=.
+default_is_told() {
+	load max_mb=16 || return 1
+	[ "$(of source)" = contig ] && [ "$(of pool_pages)" -eq 4096 ] &&
+		grep -qE '^hotplug: .*a memory block of [0-9]+ MiB is (too much|more than max_mb=)' $sys/why_not
+	status=$?
+	unload && [ "$status" -eq 0 ]
+}
+
+# The registers of an interrupt controller, which no driver may have.
+refused_registers() {
+	! grep -q '^ *fec00000-.* : IOAPIC' /proc/iomem ||
+		refused phys=0xfec00000,2M 'memory at 0xfec00000 is in use'
+}
+
 # The quota test is a program, which takes what it may own as its argument.
 quota_is_kept() {
 	load size_mb=16 client_max_mb=1 || return 1
@@ -60,7 +75,7 @@ needs /sys/module/pagespan/parameters
 remember
 
 echo "TAP version 13"
-echo "1..14"
+echo "1..17"
 unload_while_open
 result $? module.is_not_unloaded_while_the_device_is_open
 unload
@@ -80,6 +95,12 @@ refused phys=64M,2M 'phys=64M,2M is memory that the kernel uses'
 result $? module.phys_of_memory_in_use_is_refused_with_a_message
 refused_phys
 result $? module.phys_that_makes_no_sense_is_refused_with_a_message
+refused "phys=64M,2M max_mb=1" 'phys=64M,2M is more than the 1 MiB wanted'
+result $? module.phys_of_more_than_max_mb_is_refused_with_a_message
+refused_registers
+result $? module.phys_of_a_device_is_refused_with_a_message
+default_is_told
+result $? module.what_is_taken_without_a_size_is_told
 refused source=moon 'source=moon is not one of'
 result $? module.unknown_source_is_refused_with_a_message
 refused client_max_mb=-1 'client_max_mb=-1 is not from 0'

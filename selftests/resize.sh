@@ -42,6 +42,10 @@ it_grows() {
 		[ "$(of nr_pages)" -gt 12288 ] && ! resize 12289 && [ "$(of pool_pages)" -eq 12288 ]
 }
 
+map_tells_what_is_there() {
+	grep -q '^ *0 \.\{8\}--*$' /sys/kernel/debug/pagespan/map
+}
+
 nonsense_is_refused() {
 	for nonsense in -1 '' x 4096x 99999999999999999999; do
 		! resize "$nonsense" || return 1
@@ -70,17 +74,20 @@ whole_pieces_go() {
 }
 
 needs $parameters
+[ -d /sys/kernel/debug/pagespan ] || mount -t debugfs debugfs /sys/kernel/debug
 remember
 unload
 
 echo "TAP version 13"
-echo "1..11"
+echo "1..12"
 max_mb_is_checked
 result $? resize.max_mb_that_makes_no_sense_is_refused_with_a_message
 loaded "source=contig size_mb=16" without_max_mb_it_does_not_grow
 result $? resize.without_max_mb_the_pool_does_not_grow
 loaded "source=contig size_mb=16 max_mb=48" it_grows
 result $? resize.pool_grows_up_to_max_mb
+loaded "source=contig size_mb=16 max_mb=48" map_tells_what_is_there
+result $? resize.debugfs_map_tells_what_is_not_there
 loaded "source=contig size_mb=16 max_mb=48" nonsense_is_refused
 result $? resize.size_that_is_no_number_is_refused
 loaded "source=contig size_mb=16 max_mb=48" whole_pieces_go
