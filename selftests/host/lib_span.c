@@ -407,6 +407,28 @@ TEST(bulk_spans_are_apart_and_each_can_be_freed)
 	EXPECT_EQ(held, stats().bytes_held);
 }
 
+TEST(what_is_cached_serves_every_way_of_allocating)
+{
+	void *spans[3] = {ps_span_alloc(2 * PAGE), ps_span_alloc(2 * PAGE), ps_span_alloc(2 * PAGE)};
+	uint64_t held;
+	char *span;
+
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, ps_span_free(spans[i], 2 * PAGE));
+	held = stats().bytes_held;
+	span = ps_span_alloc_ex(2 * PAGE, 0, PS_POPULATE);
+	ASSERT_NE(NULL, span);
+	span[2 * PAGE - 1] = 1;
+	ASSERT_EQ(0, ps_span_alloc_bulk(2 * PAGE, 3, spans));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_NE(span, spans[i]);
+		EXPECT_NE(spans[i], spans[(i + 1) % 3]);
+		EXPECT_EQ(0, ps_span_free(spans[i], 2 * PAGE));
+	}
+	EXPECT_EQ(0, ps_span_free(span, 2 * PAGE));
+	EXPECT_EQ(held, stats().bytes_held);
+}
+
 TEST(bulk_that_does_not_fit_takes_nothing)
 {
 	enum { COUNT = 1 << 15 };
@@ -695,11 +717,36 @@ TEST(environment_that_makes_no_sense_is_einval)
 	EXPECT_EQ(EINVAL, backend_errno("memory", "99999999999999999999"));
 }
 
+TEST(every_call_tells_that_no_backend_can_be_had)
+{
+	EXPECT_EQ(0, IN_CHILD({
+		struct ps_stats now;
+		void *span;
+
+		setenv("PAGESPAN_BACKEND", "disk", 1);
+		_exit(ps_stats(&now, sizeof(now)) != -EINVAL ||
+		      ps_span_alloc_bulk(PAGE, 1, &span) != -EINVAL ||
+		      ps_span_alloc_ex(PAGE, 0, PS_ZERO) || errno != EINVAL);
+	}));
+}
+
+TEST(empty_environment_is_none)
+{
+	EXPECT_EQ(0, IN_CHILD(setenv("PAGESPAN_BACKEND", "", 1); _exit(!ps_backend())));
+}
+
 TEST(device_that_is_not_there_is_an_error_when_asked_for)
 {
 	if (!access("/dev/pagespan", F_OK))
 		SKIP(return, "the device is there");
 	EXPECT_EQ(ENOENT, backend_errno("device", NULL));
+	/* What was refused does not hold. */
+	EXPECT_EQ(0, IN_CHILD({
+		struct ps_config config = {.backend = "device"};
+
+		_exit(ps_init(&config, sizeof(config)) != -ENOENT || !ps_backend() ||
+		      strcmp(ps_backend(), "memory"));
+	}));
 	EXPECT_EQ(0, IN_CHILD(unsetenv("PAGESPAN_BACKEND");
 			      _exit(!ps_backend() || strcmp(ps_backend(), "memory"))));
 }
