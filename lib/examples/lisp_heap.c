@@ -61,12 +61,18 @@ static size_t pages_for(size_t nr_cells)
 	return (nr_cells + CELLS_A_PAGE - 1) / CELLS_A_PAGE;
 }
 
-/* Room for as much again as is alive, and for what is asked now. */
+/*
+ * Room for as much again as is alive, and for what is asked now. A power of two: as long as it
+ * stays the same, two spaces of one size take turns, and a new one comes out of the library's
+ * cache.
+ */
 static size_t pages_wanted(size_t alive, size_t nr_cells)
 {
-	size_t nr_pages = pages_for(2 * alive + nr_cells);
+	size_t nr_pages = LEAST_PAGES;
 
-	return nr_pages < LEAST_PAGES ? LEAST_PAGES : nr_pages;
+	while (nr_pages < pages_for(2 * alive + nr_cells) && nr_pages < MOST_PAGES)
+		nr_pages *= 2;
+	return nr_pages;
 }
 
 bool heap_open(struct heap *heap)
@@ -74,6 +80,7 @@ bool heap_open(struct heap *heap)
 	heap->cells = space_new(LEAST_PAGES);
 	heap->nr_pages = LEAST_PAGES;
 	heap->capacity = LEAST_PAGES * CELLS_A_PAGE;
+	heap->wanted_pages = LEAST_PAGES;
 	heap->most_pages = LEAST_PAGES;
 	return heap->cells;
 }
@@ -104,25 +111,17 @@ static void visit(struct heap *heap, value *v)
 	*v = make_value(tag_of(*v), bits_of(cell->first));
 }
 
-bool heap_collect(struct heap *heap, size_t nr_cells)
+/* Copies what is alive into a space of so many pages. */
+static bool copy_into(struct heap *heap, size_t nr_pages)
 {
-	size_t nr_pages = pages_wanted(heap->used, nr_cells), old_pages = heap->nr_pages, kept;
-	struct cell *space = NULL;
+	struct cell *space = space_new(nr_pages);
 
-	/* The room behind what is alive is not vital. */
-	if (nr_pages > MOST_PAGES)
-		nr_pages = MOST_PAGES;
-	if (pages_for(heap->used + nr_cells) <= MOST_PAGES)
-		space = space_new(nr_pages);
-	if (!space) {
-		errno = ENOMEM;
+	if (!space)
 		return false;
-	}
 	old_cells = heap->cells;
 	heap->cells = space;
 	heap->used = 0;
 	heap->nr_collections++;
-
 	for (size_t i = 0; i < heap->nr_roots; i++)
 		visit(heap, &heap->roots[i]);
 	heap->each_root(visit, heap);
@@ -131,16 +130,36 @@ bool heap_collect(struct heap *heap, size_t nr_cells)
 		visit(heap, &space[scan].first);
 		visit(heap, &space[scan].second);
 	}
-	space_free(old_cells, old_pages);
-
-	kept = pages_wanted(heap->used, nr_cells);
-	if (kept > nr_pages)
-		kept = nr_pages;
-	heap->nr_pages = space_trim(space, nr_pages, kept);
-	heap->pages_given_back += nr_pages - heap->nr_pages;
-	/* The same on both memories: a program then collects at the same moments. */
-	heap->capacity = kept * CELLS_A_PAGE;
-	if (heap->nr_pages > heap->most_pages)
-		heap->most_pages = heap->nr_pages;
+	space_free(old_cells, heap->nr_pages);
+	heap->nr_pages = nr_pages;
 	return true;
+}
+
+bool heap_collect(struct heap *heap, size_t nr_cells)
+{
+	do {
+		size_t worst = pages_for(heap->used), wanted;
+		size_t nr_pages = heap->wanted_pages > worst ? heap->wanted_pages : worst;
+
+		if (!copy_into(heap, nr_pages))
+			return false;
+		/* More is for the next time; where less than half is wanted the rest goes back now.
+		 */
+		wanted = pages_wanted(heap->used, nr_cells);
+		heap->wanted_pages =
+			wanted < nr_pages && wanted >= nr_pages / 2 ? nr_pages : wanted;
+		if (wanted < nr_pages / 2) {
+			heap->nr_pages = space_trim(heap->cells, nr_pages, wanted);
+			heap->pages_given_back += nr_pages - heap->nr_pages;
+			nr_pages = wanted;
+		}
+		if (heap->nr_pages > heap->most_pages)
+			heap->most_pages = heap->nr_pages;
+		/* The same on both memories: a program then collects at the same moments. */
+		heap->capacity = nr_pages * CELLS_A_PAGE;
+		if (heap->capacity - heap->used >= nr_cells)
+			return true;
+	} while (heap->wanted_pages * CELLS_A_PAGE - heap->used >= nr_cells);
+	errno = ENOMEM;
+	return false;
 }

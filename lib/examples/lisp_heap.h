@@ -43,9 +43,10 @@ struct cell {
 
 struct heap {
 	struct cell *cells;
-	size_t nr_pages; /* of the space */
-	size_t used;     /* cells */
-	size_t capacity; /* cells */
+	size_t nr_pages;     /* of the space */
+	size_t used;         /* cells */
+	size_t capacity;     /* cells */
+	size_t wanted_pages; /* of the next space */
 
 	/* What the program can reach without a cell. */
 	value *roots;

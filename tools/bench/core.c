@@ -39,7 +39,7 @@ static bool is_beside;
 
 static uint64_t scaled(uint64_t operations)
 {
-	return quick ? operations / 4 : operations;
+	return quick ? operations / 8 : operations;
 }
 
 static uint64_t nr_rounds(void)
@@ -65,6 +65,7 @@ static struct churn_options timed_options(const struct peer *peer, uint64_t nr_p
 struct runs {
 	struct times alloc[ROUNDS];
 	struct times free[ROUNDS];
+	struct times pair[ROUNDS]; /* what the medians of both are together */
 	struct times refusal[ROUNDS];
 	double refused;
 	double whole;
@@ -75,11 +76,14 @@ static void run_once(struct runs *runs, const struct peer *peer, const struct wo
 {
 	struct churn_options options = timed_options(peer, nr_pages, round);
 	struct churn_result result;
+	double pair;
 
 	run_churn(peer, workload, &options, &result);
 	runs->alloc[round] = result.alloc;
 	runs->free[round] = result.free;
 	runs->refusal[round] = result.refusal;
+	pair = result.alloc.median + result.free.median;
+	runs->pair[round] = (struct times){.p10 = pair, .median = pair, .p90 = pair};
 	runs->refused += (double)result.refused / result.requests / nr_rounds();
 	runs->whole += result.whole_share / nr_rounds();
 }
@@ -88,6 +92,7 @@ static void report_runs(const struct runs *runs, const char *workload, const cha
 {
 	report_times(workload, subject, "allocation", runs->alloc, nr_rounds());
 	report_times(workload, subject, "free", runs->free, nr_rounds());
+	report_times(workload, subject, "pair", runs->pair, nr_rounds());
 	report_times(workload, subject, "refusal", runs->refusal, nr_rounds());
 	report_value(workload, subject, "share refused", "1", runs->refused);
 	report_value(workload, subject, "free pages in whole megablocks", "1", runs->whole);

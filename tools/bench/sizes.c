@@ -25,8 +25,12 @@
 #define MAX_PAGES 65536
 #define RUNS      5
 
-/* Of a counted figure: the first ones fill caches. */
-#define WARM_UP 2
+/* The first one fills caches. */
+#define WARM_UP 1
+
+/* Counting takes long, and one long operation tells as much as several. */
+#define COUNTED_RUNS      3
+#define COUNTED_ONCE_FROM 4096
 
 static bool counts_instructions;
 static double budget_ns;
@@ -81,11 +85,12 @@ static void report(unsigned int nr_pages, bool touches)
 {
 	size_t bytes = nr_pages * PS_PAGE_SIZE;
 	uint64_t repeat = batch_size(bytes, touches);
+	int runs = !counts_instructions ? RUNS : nr_pages < COUNTED_ONCE_FROM ? COUNTED_RUNS : 1;
 
 	printf("%u pages\t%s\t%s", nr_pages,
 	       touches ? "pair, every page touched" : "pair, untouched",
 	       counts_instructions ? "instructions" : "ns");
-	for (int run = 0; run < RUNS; run++)
+	for (int run = 0; run < runs; run++)
 		printf("\t%.10g", time_batch(bytes, touches, repeat) / (double)repeat);
 	putchar('\n');
 }
