@@ -27,7 +27,7 @@
 
 /* What a step may take for each argument or binding, and besides. */
 #define MAX_ARGUMENTS 16
-#define STEP_CELLS    (8 * MAX_ARGUMENTS)
+#define STEP_CELLS    ((size_t)8 * MAX_ARGUMENTS)
 
 /* Lists within lists, in a program and in what it prints. */
 #define MAX_DEPTH 1000

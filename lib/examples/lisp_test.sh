@@ -69,8 +69,8 @@ the_heap_grows_and_gives_pages_back() {
 
 both_memories_write_the_same() {
 	local program
-	waves >waves
-	for program in waves "$sources/lisp/queens.lisp"; do
+	waves >small
+	for program in small "$sources/lisp/queens.lisp"; do
 		"$lisp" "$program" >first
 		"$lisp-malloc" "$program" >second
 		[ -s first ]

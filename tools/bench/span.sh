@@ -196,7 +196,7 @@ main() {
 	rm -rf "$work"
 	mkdir -p "$work"
 	if [ "$quick" != 0 ]; then
-		run_passes 5 15
+		run_passes 3 15
 	else
 		run_passes 11 50
 	fi

@@ -534,7 +534,7 @@ static const struct workload linux_workloads[] = {
 
 /* From one page to 64 MiB: what it costs as mappings grow. */
 static const struct method *const linux_sweep[] = {&method_mmap, &method_populate, &method_huge,
-						   &method_hugetlb};
+						   &method_hugetlb, NULL};
 static const struct method pagespan_sweep[] = {
 	{.flags = POPULATE,
 	 .prepare = prepare_client,
@@ -715,8 +715,8 @@ int main(int argc, char **argv)
 			sweep_pagespan(argv[2], &samples);
 	} else if (argc == 2 && !strcmp(argv[1], "linux")) {
 		report_linux(&samples);
-		for (size_t i = 0; i < ARRAY_SIZE(linux_sweep) && sweeps; i++)
-			sweep(linux_sweep[i], NULL, &samples);
+		for (const struct method *const *method = linux_sweep; *method && sweeps; method++)
+			sweep(*method, NULL, &samples);
 	} else {
 		die("usage: vm pagespan SOURCE [sweep] | vm linux [sweep]");
 	}
