@@ -4,6 +4,7 @@
 
 BUILD ?= build
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 VERSION := 0.1.0
 SONAME := libpagespan.so.1
 FFI_SONAME := libpagespan-ffi.so.1
@@ -14,7 +15,9 @@ WARNINGS := -Wall -Wextra -Werror
 LIB_CFLAGS = -std=gnu11 $(WARNINGS) $(CFLAGS) -Ilib/include -Ikmod/uapi
 
 .DELETE_ON_ERROR:
-.PHONY: all module lib tools demo test test-quick test-debug install clean help
+SUBSTITUTE = sed 's|@PREFIX@|$(PREFIX)|g; s|@LIBDIR@|$(LIBDIR)|g; s|@VERSION@|$(VERSION)|g'
+
+.PHONY: all module lib tools demo test test-quick test-debug install install-lib install-rules deb test-packages clean help
 
 all: module lib tools ## the module, the library and the programs (KVER= or KDIR= choose the kernel)
 
@@ -118,10 +121,37 @@ install: lib tools install-man install-pagespanctl install-jemalloc ## library, 
 	install -m 755 $(BUILD)/examples/codeindex $(DESTDIR)$(PREFIX)/bin/
 	install -D -m 644 tools/udev/60-pagespan.rules $(DESTDIR)/lib/udev/rules.d/60-pagespan.rules
 	install -D -m 644 tools/udev/pagespan.conf $(DESTDIR)/usr/lib/sysusers.d/pagespan.conf
+install: lib tools install-lib install-man install-pagespanctl install-rules ## all of it under DESTDIR/PREFIX, and modules that were built
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/examples/codeindex
 	for ko in $(wildcard $(BUILD)/module-*/pagespan.ko); do \
 		release=$${ko#$(BUILD)/module-}; \
 		install -D -m 644 $$ko $(DESTDIR)/lib/modules/$${release%/*}/updates/pagespan.ko || exit; \
 	done
+
+install-lib: lib
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include lib/include/pagespan.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/pagespan lib/include/pagespan/*.h lib/include/pagespan/*.hpp
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/linux kmod/uapi/linux/pagespan.h
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/libpagespan.a
+	install -D -m 755 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libpagespan.so
+	ln -sf $(FFI_SONAME) $(DESTDIR)$(LIBDIR)/libpagespan-ffi.so
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/pagespan
+	$(SUBSTITUTE) lib/pagespan.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/pagespan.pc
+	for part in config config-version; do \
+		$(SUBSTITUTE) lib/pagespan-$$part.cmake.in \
+			>$(DESTDIR)$(LIBDIR)/cmake/pagespan/pagespan-$$part.cmake || exit; \
+	done
+
+install-rules:
+	install -D -m 644 -t $(DESTDIR)/lib/udev/rules.d tools/udev/60-pagespan.rules
+	install -D -m 644 -t $(DESTDIR)/usr/lib/sysusers.d tools/udev/pagespan.conf
+
+deb: ## the Debian packages, in build/deb
+	@tools/deb
+
+test-packages: ## the packages in a clean Debian, and what they install in the VM
+	@selftests/run packages
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

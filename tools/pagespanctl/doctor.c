@@ -295,7 +295,7 @@ static void say_why_refused(void)
 	else if (getgrnam(GROUP))
 		advise("udevadm control --reload && udevadm trigger " DEVICE "     # as root");
 	else
-		advise("make deb && apt install ./build/deb/pagespan-tools_*.deb     # in "
+		advise("make deb && apt install ./build/deb/pagespan-dkms_*.deb     # in "
 		       "pagespan's source\n"
 		       "systemd-sysusers && udevadm control --reload && udevadm trigger " DEVICE);
 	free(path);
