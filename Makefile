@@ -30,7 +30,7 @@ LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard lib/*.c)) kmod/span_map.c
 LIB_ASSEMBLY := $(wildcard lib/*.S)
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o) $(LIB_ASSEMBLY:%.S=$(BUILD)/obj/%.o)
 
-lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) ## libpagespan.a and .so alone
+lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) $(BUILD)/include/pagespan/ffi.h ## libpagespan.a and .so alone
 	@:
 
 # Not in CFLAGS, which whoever calls make may choose.
@@ -68,6 +68,10 @@ $(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-f
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(FFI_SONAME) -Wl,--version-script=lib/pagespan-ffi.map \
 		-Wl,-z,defs,-z,nodelete $(filter %.o,$^) -o $@
 	ln -sf $(FFI_SONAME) $(@D)/libpagespan-ffi.so
+
+$(BUILD)/include/pagespan/ffi.h: lib/ffi-header lib/include/pagespan.h lib/include/pagespan/arena.h
+	@mkdir -p $(@D)
+	CC='$(CC)' perl $< lib/include >$@
 
 -include $(LIB_OBJECTS:.o=.d) $(BUILD)/obj/lib/ffi.d
 
@@ -130,7 +134,8 @@ install: lib tools install-lib install-man install-pagespanctl install-rules ## 
 
 install-lib: lib
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include lib/include/pagespan.h
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/pagespan lib/include/pagespan/*.h lib/include/pagespan/*.hpp
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/pagespan lib/include/pagespan/*.h lib/include/pagespan/*.hpp \
+		$(BUILD)/include/pagespan/ffi.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/linux kmod/uapi/linux/pagespan.h
 	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/libpagespan.a
 	install -D -m 755 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME)

@@ -37,3 +37,17 @@ $(EXAMPLES_PAIRS:%=$(BUILD)/examples/%): $(BUILD)/lib/libpagespan.a lib/examples
 $(EXAMPLES_PAIRS:%=$(BUILD)/examples/%-malloc): lib/examples/examples.mk
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -DON_MALLOC $(LDFLAGS) $(filter %.c,$^) -o $@
+# Small ones, a file each but for two_libraries.
+EXAMPLES_SMALL := $(addprefix $(BUILD)/examples/,direct_read share two_libraries uring_read)
+
+.PHONY: examples
+examples: $(EXAMPLES_SMALL) ## the small examples alone
+
+$(BUILD)/examples/two_libraries: $(EXAMPLES_OBJ)/lines.o $(EXAMPLES_OBJ)/sorting.o
+$(BUILD)/examples/uring_read: LDLIBS := -luring
+
+$(EXAMPLES_SMALL): $(BUILD)/examples/%: $(EXAMPLES_OBJ)/%.o $(BUILD)/lib/libpagespan.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(BUILD)/lib/libpagespan.a $(LDLIBS) -lpthread -o $@
+
+-include $(wildcard $(EXAMPLES_OBJ)/*.d)
