@@ -109,23 +109,7 @@ test-quick: ## the tests that take less than two minutes together
 test-debug: ## the kselftests on a kernel with KASAN, lockdep and fault injection, which is built once
 	@selftests/run debug
 
-install: lib tools install-man install-pagespanctl install-jemalloc ## library, headers, man pages and programs under DESTDIR/PREFIX, and modules that were built
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include/pagespan $(DESTDIR)$(PREFIX)/include/linux
-	install -m 644 lib/include/pagespan.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 lib/include/pagespan/*.h lib/include/pagespan/*.hpp $(DESTDIR)$(PREFIX)/include/pagespan/
-	install -m 644 kmod/uapi/linux/pagespan.h $(DESTDIR)$(PREFIX)/include/linux/
-	install -m 644 $(BUILD)/lib/libpagespan.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 $(BUILD)/lib/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libpagespan.so
-	install -m 755 $(BUILD)/lib/$(FFI_SONAME) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf $(FFI_SONAME) $(DESTDIR)$(PREFIX)/lib/libpagespan-ffi.so
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/pagespan.pc.in \
-		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/pagespan.pc
-	install -m 755 $(BUILD)/examples/codeindex $(DESTDIR)$(PREFIX)/bin/
-	install -D -m 644 tools/udev/60-pagespan.rules $(DESTDIR)/lib/udev/rules.d/60-pagespan.rules
-	install -D -m 644 tools/udev/pagespan.conf $(DESTDIR)/usr/lib/sysusers.d/pagespan.conf
-install: lib tools install-lib install-man install-pagespanctl install-rules ## all of it under DESTDIR/PREFIX, and modules that were built
+install: lib tools install-lib install-man install-pagespanctl install-jemalloc install-rules ## all of it under DESTDIR/PREFIX, and modules that were built
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/examples/codeindex
 	for ko in $(wildcard $(BUILD)/module-*/pagespan.ko); do \
 		release=$${ko#$(BUILD)/module-}; \

@@ -37,6 +37,7 @@ $(EXAMPLES_PAIRS:%=$(BUILD)/examples/%): $(BUILD)/lib/libpagespan.a lib/examples
 $(EXAMPLES_PAIRS:%=$(BUILD)/examples/%-malloc): lib/examples/examples.mk
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -Wall -Wextra -Werror $(CFLAGS) -DON_MALLOC $(LDFLAGS) $(filter %.c,$^) -o $@
+
 # Small ones, a file each but for two_libraries.
 EXAMPLES_SMALL := $(addprefix $(BUILD)/examples/,direct_read share two_libraries uring_read)
 
