@@ -15,11 +15,31 @@
 #include "backend.h"
 #include "central.h"
 #include "fork.h"
+#include "fork_fault.h"
 #include "process.h"
 #include "thread_cache.h"
 
-/* The backend that the fork under way copies, NULL if it does not; under process_lock(). */
+/*
+ * The backend that the fork under way copies, NULL if it does not, and in the child
+ * the one that has the copy; under process_lock().
+ */
 static const struct backend *copied;
+static const struct backend *continued;
+
+/* In the child. */
+static void copy(void)
+{
+	static const char message[] =
+		"pagespan: the spans of the parent process cannot be copied\n";
+
+	if (continued)
+		return;
+	continued = copied->copy_child(&process.window);
+	if (!continued) {
+		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+		abort();
+	}
+}
 
 static void prepare(void)
 {
@@ -32,11 +52,14 @@ static void prepare(void)
 	thread_caches_copy_prepare();
 	backend->copy_prepare();
 	copied = backend;
+	continued = NULL;
+	fork_fault_expect(&process.window, copy);
 }
 
 static void in_parent(void)
 {
 	if (copied) {
+		fork_fault_end();
 		copied->copy_parent();
 		thread_caches_copy_parent();
 		copied = NULL;
@@ -47,25 +70,20 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	static const char message[] =
-		"pagespan: the spans of the parent process cannot be copied\n";
-	const struct backend *parents = copied;
-	const struct backend *backend;
+	bool whole;
 
-	if (!parents) {
+	if (!copied) {
 		process_start_afresh();
 		return;
 	}
-	backend = parents->copy_child(&process.window);
-	copied = NULL;
-	if (!backend) {
-		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
-		abort();
-	}
-	central_reset_lock();
-	process_continue(backend);
+	copy();
+	fork_fault_end();
 	/* The memory backend's pages are copied by fork itself. */
-	thread_caches_copy_child(parents == backend);
+	whole = continued == copied;
+	copied = NULL;
+	central_reset_lock();
+	process_continue(continued);
+	thread_caches_copy_child(whole);
 }
 
 int fork_handle(void)

@@ -313,6 +313,46 @@ TEST_F(copy, child_has_the_spans_at_the_same_addresses)
 	EXPECT_TRUE(span_is_whole(self->span));
 }
 
+static volatile char *touched_early;
+
+static void touch_early(void)
+{
+	if (touched_early && touched_early[0] == 0x61)
+		touched_early[0] = 0x62;
+}
+
+/* Handlers run in the order in which they came, so this one's before the library's. */
+__attribute__((constructor)) static void handle_forks_first(void)
+{
+	pthread_atfork(NULL, NULL, touch_early);
+}
+
+TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
+{
+	volatile char *span = ps_span_alloc(3 * PAGE);
+	struct sigaction before, after;
+	sigset_t blocked, mask;
+
+	ASSERT_NE(NULL, span);
+	span[0] = 0x61;
+	touched_early = span;
+	sigaction(SIGSEGV, NULL, &before);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGSEGV);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	EXPECT_EQ(0, IN_CHILD(sigaction(SIGSEGV, NULL, &after); sigprocmask(0, NULL, &mask);
+			      _exit(span[0] != 0x62 || before.sa_handler != after.sa_handler ||
+				    !sigismember(&mask, SIGSEGV))));
+	touched_early = NULL;
+	EXPECT_EQ(0x61, span[0]);
+	sigprocmask(0, NULL, &mask);
+	EXPECT_TRUE(sigismember(&mask, SIGSEGV));
+	sigaction(SIGSEGV, NULL, &after);
+	EXPECT_EQ(before.sa_handler, after.sa_handler);
+	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
+	EXPECT_EQ(0, ps_span_free((void *)span, 3 * PAGE));
+}
+
 TEST_F(copy, what_one_process_writes_the_other_does_not_see)
 {
 	int status, go[2];
