@@ -92,6 +92,31 @@ static bool is_span(const void *extent)
 	       address < atomic_load_explicit(&spans_end, memory_order_relaxed);
 }
 
+/* ---- giving back ---------------------------------------------------------------------------- */
+
+/*
+ * A program that lets go of much may fall silent then, and no call come that would
+ * make libpagespan's caches decay.  So they are emptied when a thread has freed so much
+ * more than it has taken since.
+ */
+#define RELEASED_MOST ((size_t)4 << 20)
+
+static _Thread_local size_t released __attribute__((tls_model("initial-exec")));
+
+static void note_taken(size_t bytes)
+{
+	released -= bytes < released ? bytes : released;
+}
+
+static void note_released(size_t bytes)
+{
+	released += bytes;
+	if (released >= RELEASED_MOST) {
+		released = 0;
+		ps_trim(0);
+	}
+}
+
 /* ---- extents ------------------------------------------------------------------------------- */
 
 static void *take_mapping(size_t bytes, size_t align)
@@ -121,8 +146,10 @@ static void *take_span(size_t bytes, size_t align, bool zero)
 	if (align > PS_ALIGN_MAX)
 		return NULL;
 	span = ps_span_alloc_ex(bytes, align, zero ? PS_ZERO : 0);
-	if (span)
+	if (span) {
 		note_span(span, bytes);
+		note_taken(bytes);
+	}
 	return span;
 }
 
@@ -133,6 +160,7 @@ static void *take_behind(char *at, size_t bytes, bool zero)
 	    ps_span_extend(at - PS_PAGE_SIZE, PS_PAGE_SIZE, PS_PAGE_SIZE + bytes))
 		return NULL;
 	note_span(at, bytes);
+	note_taken(bytes);
 	if (zero)
 		memset(at, 0, bytes);
 	return at;
@@ -147,6 +175,20 @@ static void *alloc_mapping(struct extent_hooks *hooks, void *at, size_t bytes, s
 	(void)arena;
 	if (extent)
 		*zero = *commit = true;
+	return extent;
+}
+
+/*
+ * What an arena begins with, for what it keeps about itself: 2 MiB, of which it touches
+ * little, and many arenas are never used.
+ */
+static void *alloc_metadata(struct extent_hooks *hooks, void *at, size_t bytes, size_t align,
+			    bool *zero, bool *commit, unsigned int arena)
+{
+	void *extent = alloc_mapping(hooks, at, bytes, align, zero, commit, arena);
+
+	if (extent)
+		madvise(extent, bytes, MADV_NOHUGEPAGE);
 	return extent;
 }
 
@@ -165,17 +207,25 @@ static void *alloc_span(struct extent_hooks *hooks, void *at, size_t bytes, size
 	return extent;
 }
 
+static bool free_span(void *span, size_t bytes)
+{
+	if (ps_span_free(span, bytes))
+		return false;
+	note_released(bytes);
+	return true;
+}
+
 static bool free_extent(struct extent_hooks *hooks, void *extent, size_t bytes, bool committed,
 			unsigned int arena)
 {
 	int error = errno;
-	int ret = is_span(extent) ? ps_span_free(extent, bytes) : munmap(extent, bytes);
+	bool freed = is_span(extent) ? free_span(extent, bytes) : !munmap(extent, bytes);
 
 	(void)hooks;
 	(void)committed;
 	(void)arena;
 	errno = error;
-	return ret != 0;
+	return !freed;
 }
 
 static void destroy_extent(struct extent_hooks *hooks, void *extent, size_t bytes, bool committed,
@@ -225,13 +275,9 @@ static bool merge(struct extent_hooks *hooks, void *first, size_t first_bytes, v
 
 /* ---- installing ---------------------------------------------------------------------------- */
 
-/*
- * For good: arenas hold on to it.  An arena begins with 2 MiB of address space
- * for what it keeps about itself, most of it never touched, so while the arenas
- * are made alloc is alloc_mapping().
- */
+/* For good: arenas hold on to it.  Once they are made, alloc is alloc_span(). */
 static struct extent_hooks hooks = {
-	.alloc = alloc_mapping,
+	.alloc = alloc_metadata,
 	.dalloc = free_extent,
 	.destroy = destroy_extent,
 	.purge_forced = purge,
@@ -259,13 +305,12 @@ static int give_hooks(void)
 		error = mallctlnametomib("arena.0.extent_hooks", mib, &length);
 	for (arena = 0; !error && arena < nr_arenas; arena++) {
 		mib[1] = arena;
-		error = mallctlbymib(mib, length, NULL, NULL, &given, sizeof(given));
+		error = mallctlbymib(mib, length, NULL, NULL, &given, sizeof(void *));
 	}
 	return error;
 }
 
-/* Before the C library is initialised: what is used here does not need that, but the environment.
- */
+/* Before the C library is initialised, which is not needed here but for the environment. */
 __attribute__((constructor)) static void install(int argc, char **argv, char **envp)
 {
 	struct ps_config config = {.fork = PS_FORK_COPY};

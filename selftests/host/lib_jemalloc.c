@@ -395,12 +395,23 @@ static bool forks_with_what_the_c_library_allocated(void)
 	return kept;
 }
 
+/* Small blocks, so that it is much for the caches of spans, which must not keep it. */
 static bool memory_comes_back(void)
 {
+	enum { NR = 3000 };
+	void *blocks[NR];
+	struct ps_stats stats = {0};
 	size_t before = held();
 	bool kept = live(9, 3000);
+	int i;
 
-	return kept && held() < before + 2 * MB;
+	for (i = 0; i < NR; i++)
+		blocks[i] = memset(malloc(10000), 1, 10000);
+	kept &= held() > before + 25 * MB;
+	for (i = 0; i < NR; i++)
+		free(blocks[i]);
+	read_stats(&stats, sizeof(stats));
+	return kept && stats.bytes_held + stats.bytes_cached < before + 5 * MB;
 }
 
 int main(void)
