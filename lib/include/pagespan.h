@@ -56,8 +56,11 @@
  * private memory at the same addresses, and goes on using and freeing them; its
  * backend is "memory" from then on.  On the device the forking thread waits
  * until they are copied, and calls of other threads that need the backend wait
- * too; what other threads write meanwhile may or may not be in the copy.  A child
- * that cannot have the memory aborts.
+ * too; what other threads write meanwhile may or may not be in the copy.  The copy
+ * is there for whatever touches it first in the child, fork handlers of others and
+ * the C library included; for that, SIGSEGV is the library's while a fork is under
+ * way, and what is not for it is handed on.  A child that cannot have the memory
+ * aborts.
  *
  * In the child of a copy the counters go on; spans from PS_EXPORT are not in it,
  * though bytes_held counts them.
