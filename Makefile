@@ -92,6 +92,7 @@ include selftests/selftests.mk
 -include tools/bench/sizes.mk
 -include tools/bench/arena.mk
 -include tools/bench/programs.mk
+-include tools/bench/unmodified.mk
 -include tools/bench/bench.mk
 
 tools: $(EXAMPLES) $(BUILD)/pagespanctl ## the programs alone

@@ -6,6 +6,8 @@
 LIBDIR ?= $(PREFIX)/lib
 JEMALLOC_HOOKS := libpagespan-jemalloc.so
 
+lib: $(BUILD)/lib/$(JEMALLOC_HOOKS)
+
 $(BUILD)/lib/$(JEMALLOC_HOOKS): lib/jemalloc/hooks.c lib/include/pagespan.h $(BUILD)/lib/$(SONAME) lib/jemalloc/jemalloc.mk
 	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -Ilib/include -fPIC -fvisibility=hidden $(LDFLAGS) -shared \
 		-Wl,-soname,$(JEMALLOC_HOOKS) -Wl,-z,defs,-z,nodelete,-z,initfirst $< \

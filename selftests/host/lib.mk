@@ -14,7 +14,13 @@ LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harne
 
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
-	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan)
+	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan) $(BUILD)/host/lib_jemalloc \
+	$(BUILD)/lib/libpagespan-jemalloc.so $(BUILD)/bin/pagespan-run
+
+# On jemalloc, whose headers it does without; on spans only by way of pagespan-run.
+$(BUILD)/host/lib_jemalloc: selftests/host/lib_jemalloc.c $(LIB_TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(LIB_TEST_CFLAGS) $< -Wl,--no-as-needed -l:libjemalloc.so.2 -lpthread -o $@
 
 $(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/libpagespan.a
 	@mkdir -p $(@D)

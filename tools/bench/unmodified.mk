@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+#
+# bench-unmodified: programs that know nothing of spans.
+
+.PHONY: bench-unmodified
+bench-unmodified: $(BUILD)/lib/libpagespan-jemalloc.so $(BUILD)/bin/pagespan-run ## redis, sqlite3 and python3 in a VM on spans, beside jemalloc and glibc (BENCH_RUNS=)
+	@tools/bench/unmodified.sh
