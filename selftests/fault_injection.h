@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,14 +54,22 @@ static inline void fault_inject(int control, unsigned int nth)
 		;	/* it may fail itself */
 }
 
+/* No more failing; how many sites short of the one that was to fail the thread has stopped. */
+static inline unsigned int fault_injection_left(int control)
+{
+	char text[16] = "";
+	unsigned int left = 1;
+
+	if (pread(control, text, sizeof(text) - 1, 0) > 0)
+		left = atoi(text);
+	fault_inject(control, 0);
+	return left;
+}
+
 /* No more failing; whether one did. */
 static inline bool fault_injected(int control)
 {
-	char text[16];
-	bool hit = pread(control, text, sizeof(text), 0) > 0 && text[0] == '0';
-
-	fault_inject(control, 0);
-	return hit;
+	return !fault_injection_left(control);
 }
 
 #endif

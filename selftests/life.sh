@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # How the module comes and goes: not while anything of it is in use, under use, and with every step
-# of loading failing in its turn. The module is loaded at the end as it was at the start.
+# of its init failing in its turn. The module is loaded at the end as it was at the start.
 set -u
 
 directory=$(dirname "$0")
@@ -47,7 +47,7 @@ comes_and_goes() {
 
 # What loading takes from the running system is little here, for it is taken often.
 failing_load() {
-	case $(cat $parameters/source) in
+	case $(of source) in
 	phys | reserve_mem) small=$original ;;
 	*) small="source=contig size_mb=4" ;;
 	esac
@@ -83,6 +83,6 @@ if [ "$failing_status" -eq 4 ]; then
 	tests=$((tests + 1))
 	echo "ok $tests # SKIP no fault injection in this kernel"
 else
-	result "$failing_status" life.loading_survives_every_failing_site_and_loses_nothing
+	result "$failing_status" life.init_survives_every_failing_site_and_loses_nothing
 fi
 exit $((failures != 0))
