@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../random.h"
+
 #define PAGE        4096UL
 #define WORKERS     3
 #define SEQUENCE    400 /* operations of one process */
@@ -82,19 +84,9 @@ static noreturn void wrong(const char *format, ...)
 	_exit(1);
 }
 
-/* splitmix64 */
-static uint64_t next_random(uint64_t *random)
-{
-	uint64_t z = (*random += 0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
 static uint64_t below(uint64_t limit)
 {
-	return next_random(&state.random) % limit;
+	return random_below(&state.random, limit);
 }
 
 static void touch_handler(int signal)
@@ -197,10 +189,10 @@ static struct pagespan_range some_range(void)
 
 	switch (below(16)) {
 	case 0:
-		range.first = next_random(&state.random);
+		range.first = random_next(&state.random);
 		break;
 	case 1:
-		range.nr_pages = next_random(&state.random);
+		range.nr_pages = random_next(&state.random);
 		break;
 	case 2:
 		range.nr_pages = below(1024);
@@ -313,7 +305,7 @@ static void op_free(void)
 
 static void op_free_one(void)
 {
-	uint64_t index = below(8) ? owned_index() : next_random(&state.random);
+	uint64_t index = below(8) ? owned_index() : random_next(&state.random);
 	long ret = call(state.fd, PAGESPAN_FREE_ONE, (void *)index);
 
 	if (ret != (disown(index, 1) ? 0 : -EINVAL))
@@ -380,7 +372,7 @@ static void op_move(void)
 {
 	struct pagespan_range part = some_part();
 	uint64_t *moved = mremap(page_at(part.first), part.nr_pages * PAGE, part.nr_pages * PAGE,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, state.window + (1UL << 40));
+				 MREMAP_MAYMOVE | MREMAP_FIXED, state.window - (1UL << 40));
 	uint64_t value;
 
 	if (moved != MAP_FAILED) {
@@ -520,7 +512,7 @@ static void op_raw(void)
 	for (size_t i = 0; i < 16; i++)
 		words[i] = below(3) ? below(8) :
 			   below(3) ? below(state.nr_pages) :
-				      next_random(&state.random);
+				      random_next(&state.random);
 	memset(words + 16, 0, sizeof(words) - 16 * sizeof(*words));
 	halves[0] = sizes[below(sizeof(sizes) / sizeof(*sizes))];
 	halves[1] = below(2) ? 0 : below(8);
@@ -528,7 +520,7 @@ static void op_raw(void)
 	if (below(2))
 		words[3] = (uintptr_t)(words + 256);
 	ioctl(state.raw, _IO(PAGESPAN_TYPE, below(10)),
-	      below(8) ? (uint64_t)words : next_random(&state.random));
+	      below(8) ? (uint64_t)words : random_next(&state.random));
 	if (!below(4)) {
 		close(state.raw);
 		state.raw = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
@@ -570,7 +562,7 @@ static void *disturb(void *unused)
 
 	(void)unused;
 	for (;;)
-		read_word((uint64_t *)(state.window + next_random(&random) % state.nr_pages * PAGE),
+		read_word((uint64_t *)(state.window + random_next(&random) % state.nr_pages * PAGE),
 			  &value);
 	return NULL;
 }
@@ -687,7 +679,7 @@ static void work(uint64_t *sequence, uint64_t seed)
 	begin();
 	start_cover();
 	for (int i = 0; i < SEQUENCE; i++) {
-		sequence[i] = next_random(&seed);
+		sequence[i] = random_next(&seed);
 		if (shared->nr_kept && sequence[i] % 3 == 0)
 			sequence[i] =
 				shared->kept[(sequence[i] >> 8) %
@@ -735,7 +727,7 @@ static bool fuzz(long seconds, uint64_t seed)
 	for (unsigned long round = 0; time(NULL) < until; round++) {
 		fflush(stdout);
 		for (int i = 0; i < WORKERS; i++) {
-			uint64_t own_seed = next_random(&seed);
+			uint64_t own_seed = random_next(&seed);
 
 			memset(shared->sequences[i], 0, sizeof(shared->sequences[i]));
 			pids[i] = fork();
@@ -743,7 +735,7 @@ static bool fuzz(long seconds, uint64_t seed)
 				work(shared->sequences[i], own_seed);
 		}
 		if (round % 8 == 7) {
-			usleep(next_random(&seed) % 300000);
+			usleep(random_next(&seed) % 300000);
 			kill(pids[0], SIGKILL);
 		}
 		for (int i = 0; i < WORKERS; i++) {
