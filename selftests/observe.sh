@@ -119,7 +119,7 @@ echo "TAP version 13"
 echo "1..11"
 holding 1000 pool_figures_add_up
 result $? observe.sysfs_tells_free_pages_longest_run_and_clients
-[ "$(of free_pages)" -eq "$(of pool_pages)" ]
+[ "$(of free_pages)" -eq "$(of pool_pages)" ] && [ "$(of clients)" -eq 0 ]
 result $? observe.sysfs_tells_that_everything_came_back
 holding 1000 fdinfo_tells_pages
 result $? observe.fdinfo_tells_what_the_client_owns

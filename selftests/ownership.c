@@ -423,6 +423,28 @@ TEST_F(pair, pages_are_zeroed_after_a_client_closed)
 	EXPECT_TRUE(pages_hold(self->window_b + span * PAGE, 512, 0));
 }
 
+/* Of one span, those that others owned last, wherever they lie, and no others. */
+TEST_F(pair, pages_of_others_within_a_span_are_zeroed)
+{
+	long span = client_alloc(self->a, 30);
+	char *pages = self->window_a + span * PAGE;
+
+	ASSERT_LE(0, span);
+	memset(pages, 0x41, 30 * PAGE);
+	ASSERT_EQ(0, client_free(self->a, span, 30));
+	for (int i = 5; i < 30; i += 15) {
+		ASSERT_EQ(0, client_alloc_at(self->b, span + i, 5));
+		memset(self->window_b + (span + i) * PAGE, 0x42, 5 * PAGE);
+		ASSERT_EQ(0, client_free(self->b, span + i, 5));
+	}
+	ASSERT_EQ(0, client_alloc_at(self->a, span, 30));
+	EXPECT_TRUE(pages_hold(pages, 5, 0x41));
+	EXPECT_TRUE(pages_hold(pages + 5 * PAGE, 5, 0));
+	EXPECT_TRUE(pages_hold(pages + 10 * PAGE, 10, 0x41));
+	EXPECT_TRUE(pages_hold(pages + 20 * PAGE, 5, 0));
+	EXPECT_TRUE(pages_hold(pages + 25 * PAGE, 5, 0x41));
+}
+
 TEST_F(pair, pages_keep_their_contents_within_a_client)
 {
 	ASSERT_EQ(self->nr_pages, take_everything(self->a));
