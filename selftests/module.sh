@@ -75,7 +75,7 @@ needs /sys/module/pagespan/parameters
 remember
 
 echo "TAP version 13"
-echo "1..17"
+echo "1..18"
 unload_while_open
 result $? module.is_not_unloaded_while_the_device_is_open
 unload
@@ -101,6 +101,8 @@ refused_registers
 result $? module.phys_of_a_device_is_refused_with_a_message
 default_is_told
 result $? module.what_is_taken_without_a_size_is_told
+refused reserve_mem=nobody 'reserve_mem=\(nobody is not reserved\| needs Linux\)'
+result $? module.reserve_mem_that_is_not_there_is_refused_with_a_message
 refused source=moon 'source=moon is not one of'
 result $? module.unknown_source_is_refused_with_a_message
 refused client_max_mb=-1 'client_max_mb=-1 is not from 0'

@@ -91,6 +91,19 @@ TEST_F(pair, sizes_are_not_rounded)
 	EXPECT_EQ(self->nr_pages - owned, client_info(self->a).free_pages);
 }
 
+/* The span freed last is at hand, but longer. */
+TEST_F(pair, span_shorter_than_the_one_freed_last_takes_no_more_than_it_is)
+{
+	long span = client_alloc(self->a, 8);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->a, span, 8));
+	ASSERT_LE(0, client_alloc(self->a, 4));
+	EXPECT_EQ(self->nr_pages - 4, client_info(self->a).free_pages);
+	ASSERT_EQ(0, client_free(self->a, span, 4));
+	EXPECT_EQ(self->nr_pages, client_info(self->a).free_pages);
+}
+
 TEST_F(pair, aligned_span_starts_at_a_multiple)
 {
 	for (uint32_t align = 1; align <= PAGESPAN_MAX_ALIGN; align *= 2) {
