@@ -141,11 +141,8 @@ static void *take_mapping(size_t bytes, size_t align)
 
 static void *take_span(size_t bytes, size_t align, bool zero)
 {
-	void *span;
+	void *span = ps_span_alloc_ex(bytes, align, zero ? PS_ZERO : 0);
 
-	if (align > PS_ALIGN_MAX)
-		return NULL;
-	span = ps_span_alloc_ex(bytes, align, zero ? PS_ZERO : 0);
 	if (span) {
 		note_span(span, bytes);
 		note_taken(bytes);
@@ -156,7 +153,7 @@ static void *take_span(size_t bytes, size_t align, bool zero)
 /* More pages behind an extent, which is the caller's up to @at. */
 static void *take_behind(char *at, size_t bytes, bool zero)
 {
-	if (!is_span(at - 1) || bytes > PS_SPAN_MAX - PS_PAGE_SIZE ||
+	if (bytes > PS_SPAN_MAX - PS_PAGE_SIZE ||
 	    ps_span_extend(at - PS_PAGE_SIZE, PS_PAGE_SIZE, PS_PAGE_SIZE + bytes))
 		return NULL;
 	note_span(at, bytes);

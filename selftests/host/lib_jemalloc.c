@@ -187,7 +187,8 @@ static bool extents_grow_in_place(void)
 	char *more;
 	bool kept;
 
-	/* The end of it is free now, and too long for a cache. */
+	/* The end of it is free then, and too long for a cache. */
+	memset(extent, 9, 1600 * PAGE);
 	give(extent + 600 * PAGE, 1000 * PAGE);
 	more = take_at(extent + 600 * PAGE, 400 * PAGE, PAGE, &zero);
 	kept = more == extent + 600 * PAGE && is_zero(more, 400 * PAGE) &&
