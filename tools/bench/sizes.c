@@ -25,11 +25,11 @@
 #define MAX_PAGES 65536
 #define RUNS      5
 
-/* The first one fills caches. */
-#define WARM_UP 1
+/* The first ones fill caches. */
+#define WARM_UP 2
 
 /* Counting takes long, and one long operation tells as much as several. */
-#define COUNTED_RUNS      3
+#define COUNTED_RUNS      5
 #define COUNTED_ONCE_FROM 4096
 
 static bool counts_instructions;
