@@ -203,12 +203,12 @@ static bool decode_text(struct json_reader *reader, char *out, size_t *size)
  */
 static bool read_text(struct json_reader *reader, struct json_text *text)
 {
-	size_t room = encoded_size(reader);
+	size_t room = encoded_size(reader) + 1;
 
 	text->bytes = memory_new(reader->memory, room);
-	if (!text->bytes && room)
+	if (!text->bytes)
 		return fail(reader, "out of memory");
-	if (!decode_text(reader, text->bytes ? text->bytes : (char[1]){0}, &text->size)) {
+	if (!decode_text(reader, text->bytes, &text->size)) {
 		memory_free(reader->memory, text->bytes);
 		return false;
 	}

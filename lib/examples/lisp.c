@@ -90,6 +90,7 @@ struct symbol {
 };
 
 static struct symbol *symbols;
+static value words[NR_KEYWORDS];
 
 enum { EXPRESSION, VALUE, ENVIRONMENT, FRAMES, PROGRAM, NR_REGISTERS };
 
@@ -189,8 +190,10 @@ static value make_symbol(const char *name, size_t length)
 
 static void define_words(void)
 {
-	for (int i = 0; i < NR_KEYWORDS; i++)
-		symbol_of(make_symbol(keywords[i], strlen(keywords[i])))->keyword = i;
+	for (int i = 0; i < NR_KEYWORDS; i++) {
+		words[i] = make_symbol(keywords[i], strlen(keywords[i]));
+		symbol_of(words[i])->keyword = i;
+	}
 	for (int i = 0; i < NR_BUILTINS; i++)
 		symbol_of(make_symbol(builtins[i].name, strlen(builtins[i].name)))->global =
 			make_value(SPECIAL, (uint64_t)FIRST_BUILTIN + (uint64_t)i);
@@ -321,7 +324,7 @@ static value read_value(int depth)
 		v = read_value(depth + 1);
 		if (v == make_value(SPECIAL, END_OF_LIST))
 			fail("nothing is quoted");
-		return cons(make_symbol("quote", 5), cons(v, nil));
+		return cons(words[QUOTE], cons(v, nil));
 	}
 	if (*source != '(')
 		return read_atom();
@@ -418,7 +421,7 @@ static value expand_let(value bindings, value body)
 		names_list = cons(car(car(reversed)), names_list);
 		expressions = cons(car(cdr(car(reversed))), expressions);
 	}
-	return cons(cons(make_symbol("lambda", 6), cons(names_list, body)), expressions);
+	return cons(cons(words[LAMBDA], cons(names_list, body)), expressions);
 }
 
 /* A keyword and what follows it; true if the value is known. */

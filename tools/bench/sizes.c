@@ -6,8 +6,8 @@
  * In a guest that counts instructions a tick of the TSC is an instruction (see vm.c), and what is
  * counted is the same every time.
  *
- * Usage: sizes MILLISECONDS	each figure, in nanoseconds
- *        sizes instructions
+ * Usage: sizes MILLISECONDS [PAGES]	each figure, in nanoseconds
+ *        sizes instructions [PAGES]	the largest span
  *
  * Prints a line for each figure, its fields separated by tabs: workload, metric, unit and the
  * values of the runs.
@@ -97,17 +97,20 @@ static void report(unsigned int nr_pages, bool touches)
 
 int main(int argc, char **argv)
 {
+	unsigned long max_pages = MAX_PAGES;
 	static char output[1 << 16];
 
-	if (argc != 2) {
-		fputs("usage: sizes MILLISECONDS | sizes instructions\n", stderr);
+	if (argc < 2 || argc > 3) {
+		fputs("usage: sizes MILLISECONDS [PAGES] | sizes instructions [PAGES]\n", stderr);
 		return 2;
 	}
+	if (argc == 3)
+		max_pages = strtoul(argv[2], NULL, 0);
 	counts_instructions = !strcmp(argv[1], "instructions");
 	budget_ns = strtod(argv[1], NULL) * 1e6;
 	/* Printed at the end: a console in between would be measured too. */
 	setvbuf(stdout, output, _IOFBF, sizeof(output));
-	for (unsigned int nr_pages = subject_least_pages; nr_pages <= MAX_PAGES; nr_pages *= 2) {
+	for (unsigned int nr_pages = subject_least_pages; nr_pages <= max_pages; nr_pages *= 2) {
 		report(nr_pages, false);
 		report(nr_pages, true);
 	}
