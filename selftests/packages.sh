@@ -124,6 +124,12 @@ program_is_the_packages() {
 	grep -q 'Do this next' "$work/said"
 }
 
+unmodified_programs_run_on_spans() {
+	in_root pagespan-run --backend memory --stats sh -c 'echo $((6 * 7))' >"$work/said" 2>"$work/stats"
+	[ "$(cat "$work/said")" = 42 ]
+	grep -q span "$work/stats"
+}
+
 # release KERNEL: of what the VM boots
 release() {
 	tools/vm/kernel --release "$1"
@@ -176,6 +182,7 @@ promise install install
 program
 promise group_and_rules_are_there group_and_rules_are_there
 promise program_is_the_packages program_is_the_packages
+promise unmodified_programs_run_on_spans unmodified_programs_run_on_spans
 promise program_builds_with_pkg_config program_builds_with_pkg_config
 promise program_builds_with_cmake program_builds_with_cmake
 promise cmake_refuses_a_version_that_is_not_there cmake_refuses_a_version_that_is_not_there
