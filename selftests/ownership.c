@@ -122,6 +122,16 @@ TEST_F(pair, aligned_span_starts_at_a_multiple)
 	}
 }
 
+/* The span freed last is at hand, and of the length, but not aligned. */
+TEST_F(pair, aligned_span_is_not_the_one_freed_last_if_that_is_not)
+{
+	long span = client_alloc(self->a, 8), odd = span % 4 == 3 ? 2 : 1;
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->a, span + odd, 4));
+	EXPECT_EQ(0, client_alloc_ex(self->a, 4, 4, 0, NULL) % 4);
+}
+
 TEST_F(pair, any_subset_of_spans_can_be_freed)
 {
 	long span = client_alloc(self->a, 1024);

@@ -186,6 +186,8 @@ TEST_F(window, wrong_window_address_is_harmless)
 		ASSERT_LE(0, span);
 		EXPECT_EQ(0, touch(self->base + span * PAGE, 1));
 		EXPECT_EQ(SIGBUS, touch(window + span * PAGE, 1));
+		/* Nor is another page where one of these would be. */
+		EXPECT_EQ(SIGBUS, touch(self->base + (span + 4) * PAGE, -1));
 		/* Anonymous memory at that place stays what it was. */
 		ASSERT_EQ(0, client_free(self->fd, span, 4));
 		span = client_alloc_ex(self->fd, 4, 1, PAGESPAN_ALLOC_POPULATE,
@@ -198,14 +200,16 @@ TEST_F(window, wrong_window_address_is_harmless)
 
 TEST_F(window, read_only_window_is_not_populated_for_writing)
 {
+	long span, before;
 	char *page;
-	long span;
 
 	ASSERT_EQ(0, mprotect(self->base, self->info.nr_pages * PAGE, PROT_READ));
 	span = client_alloc_ex(self->fd, 2, 1, PAGESPAN_ALLOC_POPULATE, self->base);
 	ASSERT_LE(0, span);
 	page = self->base + span * PAGE;
-	EXPECT_EQ(0, touch(page, -1));
+	before = faults();
+	(void)*(volatile char *)page;
+	EXPECT_LT(before, faults());
 	EXPECT_EQ(SIGSEGV, touch(page, 1));
 }
 
@@ -335,6 +339,29 @@ TEST_F(window, free_of_a_megablock_leaves_no_window)
 		for (int i = 0; i < WINDOWS; i++)
 			ASSERT_EQ(0, reachable(windows[i] + span * PAGE, MEGABLOCK));
 	}
+}
+
+/* Windows over one half of a megablock, beside which nothing is mapped. */
+TEST_F(window, part_of_a_megablock_is_never_mapped_beyond_its_window)
+{
+	const size_t megabyte = MEGABLOCK / 2 * PAGE;
+	char *place = mmap(NULL, 6 * megabyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
+	char *low, *high;
+
+	ASSERT_LE(0, span);
+	ASSERT_NE(MAP_FAILED, place);
+	low = place + -(uintptr_t)place % (2 * megabyte);
+	high = low + 3 * megabyte;
+	ASSERT_EQ(low, mmap(low, megabyte, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			    self->fd, span * PAGE));
+	ASSERT_EQ(high, mmap(high, megabyte, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			     self->fd, span * PAGE + megabyte));
+	EXPECT_EQ(0, touch(low, 1));
+	EXPECT_EQ(0, touch(high, 1));
+	EXPECT_EQ(SIGSEGV, touch(low + megabyte, -1));
+	EXPECT_EQ(SIGSEGV, touch(high - megabyte, -1));
+	munmap(place, 6 * megabyte);
 }
 
 TEST_F(window, huge_mapping_made_by_reading_can_be_written)
