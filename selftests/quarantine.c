@@ -156,6 +156,31 @@ TEST_F(pinned, pin_of_one_page_of_a_megablock_keeps_only_that_page)
 	munmap(base, self->nr_pages * PAGE);
 }
 
+/* Counts of pages are looked at several together. */
+TEST_F(pinned, pin_is_seen_wherever_the_page_lies)
+{
+	char *base = client_window(self->fd);
+	struct iovec one = { .iov_len = PAGE };
+	int ends[2];
+	long span;
+
+	ASSERT_NE(MAP_FAILED, base);
+	for (int i = 0; i < 40; i++) {
+		span = client_alloc(self->fd, 40);
+		ASSERT_LE(0, span);
+		ASSERT_EQ(0, touch(base + (span + i) * PAGE, 1));
+		ASSERT_EQ(0, pipe(ends));
+		one.iov_base = base + (span + i) * PAGE;
+		ASSERT_EQ(PAGE, vmsplice(ends[1], &one, 1, 0));
+		ASSERT_EQ(0, client_free(self->fd, span, 40));
+		EXPECT_EQ(1, client_info(self->fd).quarantined_pages) TH_LOG("page %d", i);
+		close(ends[0]);
+		close(ends[1]);
+		ASSERT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	}
+	munmap(base, self->nr_pages * PAGE);
+}
+
 static int module_references(void)
 {
 	int references = -1;
