@@ -141,7 +141,7 @@ run_redis() {
 run_program() {
 	workload=$1 subject=$2 input=$3
 	shift 3
-	(launch "$subject" time -f '%e %R' -o $tmp/time "$@") <"$input" >$tmp/output 2>$tmp/errors &
+	(launch "$subject" time -f '%e %U %S %R' -o $tmp/time "$@") <"$input" >$tmp/output 2>$tmp/errors &
 	process=$!
 	in_spans=0
 	while kill -0 $process 2>/dev/null; do
@@ -151,8 +151,9 @@ run_program() {
 		sleep 0.1
 	done
 	wait $process || { sed 's/^/# /' $tmp/errors; return 1; }
-	read -r seconds faults <$tmp/time
+	read -r seconds user system faults <$tmp/time
 	figure "$workload" time s "$subject" "$seconds"
+	figure "$workload" 'CPU time' s "$subject" "$(awk "BEGIN { print $user + $system }")"
 	figure "$workload" faults '' "$subject" "$faults"
 }
 
