@@ -76,6 +76,11 @@ has_pagespanctl() {
 		bash -c '. "$1" && complete -p pagespanctl' - "$root/share/bash-completion/completions/pagespanctl"
 }
 
+program_runs_on_spans() {
+	PAGESPAN_BACKEND=memory "$tmp/root/usr/bin/pagespan-run" --stats bash -c : 2>"$tmp/stats" &&
+		grep -q '^pagespan: spans allocated [1-9]' "$tmp/stats"
+}
+
 has_man_pages() {
 	[ -s "$tmp/root/usr/share/man/man3/ps_span_alloc.3" ] && [ -s "$tmp/root/usr/share/man/man7/pagespan.7" ]
 }
@@ -97,6 +102,7 @@ promise install.readme_program_builds_on_the_static_library builds cc "$tmp/exam
 promise install.arena_is_usable_from_c arena_builds_as cc c
 promise install.arena_is_usable_from_cxx arena_builds_as c++ cc
 promise install.twin_is_usable_without_headers twin_runs_without_headers
+promise install.unmodified_program_runs_on_spans program_runs_on_spans
 promise install.man_pages_are_there has_man_pages
 promise install.pagespanctl_is_there has_pagespanctl
 promise install.library_exports_only_its_own_names exports_only_its_own_names
