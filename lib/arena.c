@@ -155,7 +155,7 @@ void ps_arena_destroy(struct ps_arena *bump)
 		return;
 	if (arena->first.end - (uintptr_t)arena != arena->held || arena->owner)
 		destroy_other(arena);
-	else if (!cache_put(arena, pages_of(arena->held)))
+	else
 		ps_span_free(arena, arena->held);
 }
 
