@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 #include "counters.h"
 #include "pages.h"
@@ -79,11 +78,37 @@ int pages_take_at(const struct backend *backend, const struct range *range)
 	return 0;
 }
 
-static int by_first(const void *a, const void *b)
+/* Heaps are built of what is below @count; @root may be smaller than what is under it. */
+static void sift_down(struct range *ranges, uint32_t root, uint32_t count)
 {
-	const struct range *one = a, *other = b;
+	struct range moved = ranges[root];
+	uint32_t child;
 
-	return one->first < other->first ? -1 : one->first > other->first;
+	while ((child = 2 * root + 1) < count) {
+		if (child + 1 < count && ranges[child].first < ranges[child + 1].first)
+			child++;
+		if (moved.first >= ranges[child].first)
+			break;
+		ranges[root] = ranges[child];
+		root = child;
+	}
+	ranges[root] = moved;
+}
+
+/* qsort() calls malloc(), which may be what waits for these pages. */
+static void sort_by_first(struct range *ranges, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = count / 2; i--;)
+		sift_down(ranges, i, count);
+	for (i = count; i-- > 1;) {
+		struct range largest = ranges[0];
+
+		ranges[0] = ranges[i];
+		ranges[i] = largest;
+		sift_down(ranges, 0, i);
+	}
 }
 
 /* Makes one range of those that lie side by side; how many remain. */
@@ -92,7 +117,7 @@ static uint32_t merge(struct range *ranges, uint32_t count)
 	uint32_t last = 0;
 	uint32_t i;
 
-	qsort(ranges, count, sizeof(*ranges), by_first);
+	sort_by_first(ranges, count);
 	for (i = 1; i < count; i++) {
 		if (ranges[last].first + ranges[last].nr_pages == ranges[i].first)
 			ranges[last].nr_pages += ranges[i].nr_pages;
