@@ -32,7 +32,7 @@
 #define PAGESPAN_MAGIC	0x70737061	/* "pspa" */
 
 /* Pages mapped by reference in one call, and put into the call's array at a time. */
-#define POPULATE_BATCH	128
+#define POPULATE_BATCH	96
 #define POPULATE_STRIDE	16
 
 static const struct vm_operations_struct mapping_vm_ops;
