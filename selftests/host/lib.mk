@@ -30,10 +30,19 @@ $(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/lib
 $(BUILD)/host/lib_fuzz $(BUILD)/host/lib_fuzz_sanitized: LIB_TEST_CFLAGS += \
 	-Wl,--wrap=mmap,--wrap=mprotect,--wrap=madvise,--wrap=ioctl
 
+LIB_SANITIZED_FROM := $(LIB_TEST_HEADERS) $(LIB_SOURCES) $(wildcard lib/*.h) kmod/span_map.h
+
+define build_sanitized
+	@mkdir -p $(@D)
+	$(CC) $(LIB_TEST_CFLAGS) $(SANITIZE) $< $(LIB_SOURCES) -lpthread -o $@
+endef
+
 $(BUILD)/host/lib_%_sanitized: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/host/lib_%_tsan: SANITIZE := -fsanitize=thread
 
-$(BUILD)/host/lib_%_sanitized $(BUILD)/host/lib_%_tsan: selftests/host/lib_%.c $(LIB_TEST_HEADERS) \
-		$(LIB_SOURCES) $(wildcard lib/*.h) kmod/span_map.h
-	@mkdir -p $(@D)
-	$(CC) $(LIB_TEST_CFLAGS) $(SANITIZE) $< $(LIB_SOURCES) -lpthread -o $@
+# One rule each: a pattern with two targets makes both at once.
+$(BUILD)/host/lib_%_sanitized: selftests/host/lib_%.c $(LIB_SANITIZED_FROM)
+	$(build_sanitized)
+
+$(BUILD)/host/lib_%_tsan: selftests/host/lib_%.c $(LIB_SANITIZED_FROM)
+	$(build_sanitized)
