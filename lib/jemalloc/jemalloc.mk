@@ -19,5 +19,5 @@ $(BUILD)/bin/pagespan-run: tools/pagespan-run
 
 .PHONY: install-jemalloc
 install-jemalloc: $(BUILD)/lib/$(JEMALLOC_HOOKS)
-	install -D -m 755 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/$(JEMALLOC_HOOKS)
+	install -D -m 755 -t $(DESTDIR)$(LIBDIR)/pagespan $(BUILD)/lib/$(JEMALLOC_HOOKS)
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin tools/pagespan-run
