@@ -125,8 +125,8 @@ program_is_the_packages() {
 }
 
 unmodified_programs_run_on_spans() {
-	in_root pagespan-run --backend memory --stats seq 6 7 42 >"$work/said" 2>"$work/stats"
-	[ "$(tail -n 1 "$work/said")" = 41 ]
+	in_root pagespan-run --backend memory --stats perl -e 'print 6 * 7' >"$work/said" 2>"$work/stats"
+	[ "$(cat "$work/said")" = 42 ]
 	grep -q '^pagespan: memory backend' "$work/stats"
 }
 
