@@ -47,11 +47,12 @@ static int unload(void)
 	return syscall(SYS_delete_module, "pagespan", 0) ? -errno : 0;
 }
 
-/* How many sites a load passes at most that is refused at once. */
+/* How many sites a load passes at most that is refused at once, once the file has been read. */
 static unsigned int sites_before_init(int control, const char *file)
 {
 	unsigned int most = 0;
 
+	load(file, REFUSED);
 	for (int i = 0; i < COUNTS; i++) {
 		unsigned int passed;
 		int ret;

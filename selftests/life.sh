@@ -45,12 +45,10 @@ comes_and_goes() {
 	[ "$gone" -eq "$rounds" ]
 }
 
-# What loading takes from the running system is little here, for it is taken often.
+# Little memory, for it is taken often, and contiguous: where ZONE_DEVICE pages come to be, the kernel
+# itself warns of a failing site.
 failing_load() {
-	case $(of source) in
-	phys | reserve_mem) small=$original ;;
-	*) small="source=contig size_mb=4" ;;
-	esac
+	small="source=contig size_mb=4"
 	unload || return 1
 	"$directory/failing_load" "$PAGESPAN_KO" "$small" >/dev/null && before=$(free_kb) &&
 		"$directory/failing_load" "$PAGESPAN_KO" "$small"
