@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A fuzzer of /dev/pagespan. Processes call it at random, with and without sense,
- * while a thread of each touches its window all the time. What a process owns
+ * while a thread of each touches its window now and then. What a process owns
  * stands in a model, and in a tag in each page: every result must be what the model
  * says, every page must hold its tag, and no page may hold a tag of somebody else.
  *
@@ -97,7 +97,7 @@ static void touch_handler(int signal)
 /* Reads a word, or writes it; 0, or the signal that it raised. */
 static int read_word(volatile uint64_t *word, uint64_t *value)
 {
-	int raised = sigsetjmp(touch_failed, 1);
+	int raised = sigsetjmp(touch_failed, 0);
 
 	if (!raised)
 		*value = *word;
@@ -106,7 +106,7 @@ static int read_word(volatile uint64_t *word, uint64_t *value)
 
 static int write_word(volatile uint64_t *word, uint64_t value)
 {
-	int raised = sigsetjmp(touch_failed, 1);
+	int raised = sigsetjmp(touch_failed, 0);
 
 	if (!raised)
 		*word = value;
@@ -183,6 +183,14 @@ static uint64_t owned_index(void)
 	return index;
 }
 
+/* Less than a limit, and mostly little: what takes long is tried seldom. */
+static uint64_t some_length(uint64_t limit)
+{
+	uint64_t little = below(16) ? 8 : limit;
+
+	return below(little < limit ? little : limit);
+}
+
 static struct pagespan_range some_range(void)
 {
 	struct pagespan_range range = {.first = owned_index(), .nr_pages = 1 + below(8)};
@@ -246,9 +254,9 @@ static void op_alloc(void)
 	struct pagespan_alloc alloc = {
 		.size = sizeof(alloc),
 		.flags = below(4),
-		.nr_pages = below(8) ? 1 + below(8) : 1 + below(700),
+		.nr_pages = 1 + below(below(32) ? 8 : 700),
 		.align_pages = 1U << below(10),
-		.count = 1 + below(below(4) ? 4 : 64),
+		.count = 1 + below(below(16) ? 4 : 64),
 		.spans = (uintptr_t)firsts,
 	};
 	long ret;
@@ -314,7 +322,7 @@ static void op_free_one(void)
 
 static void op_verify(void)
 {
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 4; i++)
 		verify(below(2) ? owned_index() : below(state.nr_pages));
 }
 
@@ -334,7 +342,7 @@ static void op_query(void)
 		.first = owned_index(),
 	};
 
-	query.nr_pages = 1 + below(state.nr_pages - query.first);
+	query.nr_pages = 1 + some_length(state.nr_pages - query.first);
 	if (call(state.fd, PAGESPAN_QUERY, &query))
 		wrong("QUERY: %d", errno);
 	for (uint64_t i = query.first; i < query.first + query.nr_pages; i++)
@@ -347,8 +355,7 @@ static struct pagespan_range some_part(void)
 {
 	uint64_t first = owned_index();
 
-	return (struct pagespan_range){first, 1 + below(below(2) ? 8 : state.nr_pages - first) %
-							      (state.nr_pages - first)};
+	return (struct pagespan_range){first, 1 + some_length(state.nr_pages - first)};
 }
 
 static void map_again(struct pagespan_range part)
@@ -527,43 +534,43 @@ static void op_raw(void)
 	}
 }
 
-static void (*const operations[])(void) = {
-	op_alloc_one,
-	op_alloc_one,
-	op_alloc,
-	op_alloc,
-	op_alloc_at,
-	op_free,
-	op_free,
-	op_free_one,
-	op_verify,
-	op_info,
-	op_query,
-	op_unmap,
-	op_move,
-	op_protect,
-	op_advise,
-	op_fork,
-	op_write_from_outside,
-	op_pass,
-	op_export,
-	op_raw,
-	op_raw,
-	op_raw,
-	op_reopen,
+/* How often each is tried, of all the weights. */
+static const struct {
+	void (*run)(void);
+	unsigned int weight;
+} operations[] = {
+	{op_alloc_one, 8}, {op_alloc, 6},  {op_alloc_at, 4}, {op_free, 8},
+	{op_free_one, 6},  {op_verify, 2}, {op_info, 2},     {op_query, 4},
+	{op_unmap, 3},     {op_move, 1},   {op_protect, 2},  {op_advise, 4},
+	{op_pass, 2},      {op_export, 4}, {op_raw, 12},     {op_write_from_outside, 4},
+	{op_fork, 1},      {op_reopen, 1},
 };
+
+static void run_some_operation(void)
+{
+	unsigned int all = 0, at = 0;
+	uint64_t chosen;
+
+	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)
+		all += operations[i].weight;
+	for (chosen = below(all); chosen >= operations[at].weight; at++)
+		chosen -= operations[at].weight;
+	operations[at].run();
+}
 
 /* ---- sequences -------------------------------------------------------------------------- */
 
-/* Touches the window all the time; what it sees is for the others to judge. */
+/* Touches the window now and then; what it sees is for the others to judge. */
 static void *disturb(void *unused)
 {
 	uint64_t random = getpid(), value;
 
 	(void)unused;
-	for (;;)
+	for (;;) {
 		read_word((uint64_t *)(state.window + random_next(&random) % state.nr_pages * PAGE),
 			  &value);
+		usleep(random_next(&random) % 16384);
+	}
 	return NULL;
 }
 
@@ -602,7 +609,7 @@ static void run_one(uint64_t operation)
 	state.random = operation;
 	if (cover)
 		__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
-	operations[below(sizeof(operations) / sizeof(*operations))]();
+	run_some_operation();
 	if (cover)
 		look_at_cover(operation);
 	__atomic_add_fetch(&shared->nr_done, 1, __ATOMIC_RELAXED);
@@ -610,7 +617,7 @@ static void run_one(uint64_t operation)
 
 static void begin(void)
 {
-	struct sigaction action = {.sa_handler = touch_handler};
+	struct sigaction action = {.sa_handler = touch_handler, .sa_flags = SA_NODEFER};
 	pthread_t thread;
 
 	sigaction(SIGBUS, &action, NULL);
