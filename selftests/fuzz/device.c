@@ -725,7 +725,7 @@ static uint64_t free_pages_now(void)
 /* Rounds of processes, of which one in eight rounds is killed; whether nothing was wrong. */
 static bool fuzz(long seconds, uint64_t seed)
 {
-	time_t until = time(NULL) + seconds;
+	time_t until = time(NULL) + seconds, told = time(NULL);
 	uint64_t free_pages = free_pages_now();
 	pid_t pids[WORKERS];
 	int status;
@@ -760,6 +760,10 @@ static bool fuzz(long seconds, uint64_t seed)
 		if (!pool_is_whole(free_pages)) {
 			printf("# pages are lost after round %lu\n", round);
 			return false;
+		}
+		if (time(NULL) - told >= 60) {
+			told = time(NULL);
+			printf("# %llu operations so far\n", (unsigned long long)shared->nr_done);
 		}
 	}
 	printf("# %llu operations, %llu places of the module reached\n",
