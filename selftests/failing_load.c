@@ -27,7 +27,7 @@
 #define REFUSED		"source=none"
 
 /* What comes before init is not always the same. */
-#define COUNTS		5
+#define COUNTS		16
 
 /* Status for what cannot be tested here, as kselftest has it. */
 #define SKIPPED		4
