@@ -687,7 +687,7 @@ static void work(uint64_t *sequence, uint64_t seed)
 	start_cover();
 	for (int i = 0; i < SEQUENCE; i++) {
 		sequence[i] = random_next(&seed);
-		if (shared->nr_kept && sequence[i] % 3 == 0)
+		if (shared->nr_kept && sequence[i] % 6 == 0)
 			sequence[i] =
 				shared->kept[(sequence[i] >> 8) %
 					     (shared->nr_kept < CORPUS ? shared->nr_kept : CORPUS)];
