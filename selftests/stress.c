@@ -255,6 +255,8 @@ static void *race_change(void *arg)
 		alloc->nr_pages = 3;
 		alloc->size = sizeof(*alloc);
 		alloc->align_pages = 1;
+		/* As it is now for about as long as not. */
+		sched_yield();
 	}
 	return NULL;
 }
@@ -265,6 +267,7 @@ TEST(argument_that_changes_while_it_is_read_does_no_harm)
 	uint64_t nr_pages = client_info(fd).nr_pages;
 	uint64_t first;
 	static struct pagespan_alloc alloc;
+	time_t until = time(NULL) + 10;
 	pthread_t changer;
 	int succeeded = 0;
 
@@ -276,7 +279,8 @@ TEST(argument_that_changes_while_it_is_read_does_no_harm)
 		.spans = (uintptr_t)&first,
 	};
 	pthread_create(&changer, NULL, race_change, &alloc);
-	for (int i = 0; i < 20000; i++) {
+	/* The other thread may not get to run for long. */
+	for (int i = 0; i < 20000 || (!succeeded && time(NULL) < until); i++) {
 		uint64_t owned;
 		long ret = client_ioctl(fd, PAGESPAN_ALLOC, &alloc);
 
