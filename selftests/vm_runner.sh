@@ -28,6 +28,7 @@ quick_tests=(
 slow_tests=(
 	a_status_of_127_from_the_guest_passes_through
 	a_hang_is_a_failure_and_shows_the_console
+	a_machine_that_stops_at_boot_is_replaced
 	a_warning_on_the_console_is_a_failure
 	a_forged_report_is_a_failure
 	a_guest_too_small_for_its_files_is_refused
@@ -272,6 +273,21 @@ a_hang_is_a_failure_and_shows_the_console() {
 	expect_status 125
 	expect_err 'no answer within 8 s'
 	expect_err 'Run /init as init process'
+	expect_no_machine
+}
+
+# With a runner of less patience; each line that the kernel prints takes it seconds.
+a_machine_that_stops_at_boot_is_replaced() {
+	local impatient=$work/tools/vm
+	mkdir -p "$work/tools"
+	cp -r "$root/tools/vm" "$work/tools/"
+	sed -i 's/boot_patience=[0-9]*/boot_patience=3/' "$impatient/run"
+	status=0
+	"$impatient/run" --timeout 15 --no-module --append boot_delay=9999 -- true >"$work/out" 2>"$work/err" </dev/null ||
+		status=$?
+	expect_status 125
+	[ "$(grep -c 'did not start init within 3 s; another machine tries' "$work/err")" = 2 ] || broken "there were not three machines"
+	expect_err 'no answer within 15 s'
 	expect_no_machine
 }
 
