@@ -9,7 +9,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-readonly root runner=$root/tools/vm/run
+readonly root
+runner=$root/tools/vm/run
 kernel=6.1
 
 quick_tests=(
@@ -19,6 +20,7 @@ quick_tests=(
 	a_missing_program_is_named
 	a_missing_module_names_make
 	a_missing_qemu_names_the_setup
+	a_machine_that_ends_at_once_is_a_failure
 	output_is_byte_exact
 	the_status_of_the_command_is_the_status_of_the_run
 	a_panic_is_a_failure
@@ -28,6 +30,7 @@ quick_tests=(
 slow_tests=(
 	a_status_of_127_from_the_guest_passes_through
 	a_hang_is_a_failure_and_shows_the_console
+	three_machines_may_stop_at_boot
 	a_machine_that_stops_at_boot_is_replaced
 	a_warning_on_the_console_is_a_failure
 	a_forged_report_is_a_failure
@@ -56,7 +59,7 @@ run() {
 
 run_with_module() {
 	status=0
-	"$runner" --kernel "$kernel" --timeout 90 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	"$runner" --kernel "$kernel" --timeout 240 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 }
 
 # Tests run in subshells, so a failed expectation ends just the test.
@@ -277,18 +280,48 @@ a_hang_is_a_failure_and_shows_the_console() {
 }
 
 # With a runner of less patience; each line that the kernel prints takes it seconds.
-a_machine_that_stops_at_boot_is_replaced() {
-	local impatient=$work/tools/vm
+# qemu_is LINE: what the runner starts is a script of this line, with $qemu for the real one
+qemu_is() {
+	mkdir -p "$work/bin"
+	# shellcheck disable=SC2016 # of that script
+	printf '#!/bin/sh\nqemu=%s\n[ "$1" != --version ] || exec $qemu "$@"\n%s\n' \
+		"$(command -v qemu-system-x86_64)" "$1" >"$work/bin/qemu-system-x86_64"
+	chmod 755 "$work/bin/qemu-system-x86_64"
+}
+
+a_machine_that_ends_at_once_is_a_failure() {
+	qemu_is 'exit 1'
+	PATH=$work/bin:$PATH run -- true
+	expect_status 125
+	expect_err 'did not boot the kernel'
+	expect_one_line_of_err
+}
+
+# impatient SECONDS: a runner that gives a kernel no longer to start init, at $work/tools/vm/run
+impatient() {
 	mkdir -p "$work/tools"
 	cp -r "$root/tools/vm" "$work/tools/"
-	sed -i 's/boot_patience=[0-9]*/boot_patience=3/' "$impatient/run"
-	status=0
-	"$impatient/run" --timeout 15 --no-module --append boot_delay=9999 -- true >"$work/out" 2>"$work/err" </dev/null ||
-		status=$?
+	sed -i "s/boot_patience=[0-9]*/boot_patience=$1/" "$work/tools/vm/run"
+}
+
+three_machines_may_stop_at_boot() {
+	impatient 2
+	runner=$work/tools/vm/run run --timeout 9 --append boot_delay=9999 -- true
 	expect_status 125
-	[ "$(grep -c 'did not start init within 3 s; another machine tries' "$work/err")" = 2 ] || broken "there were not three machines"
-	expect_err 'no answer within 15 s'
+	[ "$(grep -c 'did not start init within 2 s; another machine tries' "$work/err")" = 2 ] || broken "there were not three machines"
+	expect_err 'no answer within 9 s'
 	expect_no_machine
+}
+
+# The first QEMU waits for a word to start that never comes.
+a_machine_that_stops_at_boot_is_replaced() {
+	impatient 20
+	# shellcheck disable=SC2016 # of that script
+	qemu_is '[ -e '"$work/waited"' ] || { : >'"$work/waited"'; set -- "$@" -S; }; exec $qemu "$@"'
+	runner=$work/tools/vm/run PATH=$work/bin:$PATH run -- echo replaced
+	expect_status 0
+	expect_out replaced
+	expect_err 'did not start init within 20 s; another machine tries'
 }
 
 a_panic_is_a_failure() {
@@ -377,6 +410,12 @@ a_directory_shared_for_writing_is_written_back() {
 }
 
 # The files' times differ in a way that shows if they get into the guest.
+same_lines() {
+	local differences
+	differences=$(diff "$1" "$2" | sed 's/^/#   /' | head -n 6) || true
+	[ -z "$differences" ] || broken "what two runs print differs:"$'\n'"$differences"
+}
+
 counted_runs_are_identical() {
 	local command=(sh -c 'cat /proc/uptime /proc/interrupts; date')
 	: >"$work/file"
@@ -387,8 +426,8 @@ counted_runs_are_identical() {
 	touch -d @$((0x7abcdefa)) "$work/file"
 	run --icount --file "$work/file:/root/file" --dmesg "$work/console2" -- "${command[@]}"
 	expect_status 0
-	cmp "$work/out1" "$work/out" || broken "the output differs"
-	cmp "$work/console1" "$work/console2" || broken "the console differs"
+	same_lines "$work/out1" "$work/out"
+	same_lines "$work/console1" "$work/console2"
 }
 
 # interrupt SIGNAL: starts a run and ends the runner, not its machine
