@@ -48,10 +48,9 @@ comes_and_goes() {
 # Little memory, for it is taken often, and contiguous: where ZONE_DEVICE pages come to be, the kernel
 # itself warns of a failing site.
 failing_load() {
-	small="source=contig size_mb=4"
 	unload || return 1
-	"$directory/failing_load" "$PAGESPAN_KO" "$small" >/dev/null && before=$(free_kb) &&
-		"$directory/failing_load" "$PAGESPAN_KO" "$small"
+	"$directory/failing_load" "$PAGESPAN_KO" "source=contig size_mb=4" >/dev/null && before=$(free_kb) &&
+		"$directory/failing_load" "$PAGESPAN_KO" "source=contig size_mb=4"
 	failing_status=$?
 	[ "$failing_status" -ne 0 ] || {
 		after=$(free_kb)
