@@ -95,7 +95,7 @@ span-map-mutants:
 	@$(SPAN_MAP_TAP) selftests/host/span_map_mutants.sh $(SPAN_MAP_HOST)/mutants
 
 span-map-coverage:
-	@$(SPAN_MAP_TAP) selftests/host/span_map_coverage.sh $(SPAN_MAP_HOST)/coverage
+	@$(SPAN_MAP_TAP) selftests/host/span_map_coverage.sh $(BUILD)/coverage/counts/span-map
 
 # ---- bench-core: what is measured is built twice, once with the flags a module is built with ----
 
