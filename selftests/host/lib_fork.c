@@ -313,18 +313,27 @@ TEST_F(copy, child_has_the_spans_at_the_same_addresses)
 	EXPECT_TRUE(span_is_whole(self->span));
 }
 
-static volatile char *touched_early;
+/* What a child does before it is the library's turn. */
+static void (*early)(void);
 
-static void touch_early(void)
+static void run_early(void)
 {
-	if (touched_early && touched_early[0] == 0x61)
-		touched_early[0] = 0x62;
+	if (early)
+		early();
 }
 
 /* Handlers run in the order in which they came, so this one's before the library's. */
 __attribute__((constructor)) static void handle_forks_first(void)
 {
-	pthread_atfork(NULL, NULL, touch_early);
+	pthread_atfork(NULL, NULL, run_early);
+}
+
+static volatile char *touched;
+
+static void touch(void)
+{
+	if (touched[0] == 0x61)
+		touched[0] = 0x62;
 }
 
 TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
@@ -335,7 +344,8 @@ TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
 
 	ASSERT_NE(NULL, span);
 	span[0] = 0x61;
-	touched_early = span;
+	touched = span;
+	early = touch;
 	sigaction(SIGSEGV, NULL, &before);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGSEGV);
@@ -343,7 +353,7 @@ TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
 	EXPECT_EQ(0, IN_CHILD(sigaction(SIGSEGV, NULL, &after); sigprocmask(0, NULL, &mask);
 			      _exit(span[0] != 0x62 || before.sa_handler != after.sa_handler ||
 				    !sigismember(&mask, SIGSEGV))));
-	touched_early = NULL;
+	early = NULL;
 	EXPECT_EQ(0x61, span[0]);
 	sigprocmask(0, NULL, &mask);
 	EXPECT_TRUE(sigismember(&mask, SIGSEGV));
@@ -351,6 +361,45 @@ TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
 	EXPECT_EQ(before.sa_handler, after.sa_handler);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	EXPECT_EQ(0, ps_span_free((void *)span, 3 * PAGE));
+}
+
+static char *closed;
+static volatile sig_atomic_t caught;
+
+static void open_closed(int number, siginfo_t *info, void *context)
+{
+	caught = info->si_code;
+	if (info->si_addr == closed)
+		mprotect(closed, PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void touch_closed(void)
+{
+	*(volatile char *)closed = 1;
+}
+
+static void send_signal(void)
+{
+	raise(SIGSEGV);
+}
+
+TEST_F(copy, signal_before_the_first_handler_that_no_span_caused_is_the_programs)
+{
+	struct sigaction action = {.sa_sigaction = open_closed, .sa_flags = SA_SIGINFO};
+	struct sigaction before;
+
+	closed = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)closed);
+	sigaction(SIGSEGV, &action, &before);
+	early = touch_closed;
+	EXPECT_EQ(0, IN_CHILD(_exit(caught != SEGV_ACCERR || closed[0] != 1 ||
+				    !span_is_whole(self->span))));
+	early = send_signal;
+	EXPECT_EQ(0, IN_CHILD(_exit(caught != SI_TKILL || !span_is_whole(self->span))));
+	early = NULL;
+	EXPECT_EQ(0, caught);
+	sigaction(SIGSEGV, &before, NULL);
+	munmap(closed, PAGE);
 }
 
 TEST_F(copy, what_one_process_writes_the_other_does_not_see)
