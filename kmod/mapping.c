@@ -398,15 +398,6 @@ static u32 populate_table(struct populate *populate, const u64 *firsts, u32 nr, 
 	return i;
 }
 
-/* An entry that a racing fault has made is as good as ours. */
-static int populate_by_reference(struct vm_area_struct *vma, struct page *page,
-				 unsigned long address)
-{
-	int ret = vm_insert_page(vma, address, page);
-
-	return ret == -EBUSY ? 0 : ret;
-}
-
 /* Without a branch for each; what is beyond the batch is not looked at. */
 static __always_inline void fill_stride(struct page **pages, struct page *page)
 {
@@ -431,11 +422,8 @@ static int populate_pages(struct vm_area_struct *vma, struct page *page, unsigne
 		for (i = 0; i < batch; i += POPULATE_STRIDE)
 			fill_stride(&pages[i], page + i);
 		ret = vm_insert_pages(vma, address, pages, &left);
-		if (ret == -EBUSY)
-			left--;
-		else if (ret)
+		if (ret)
 			return ret;
-		batch -= left;
 		address += batch << PAGE_SHIFT;
 		page += batch;
 		nr_pages -= batch;
@@ -483,7 +471,7 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 	if (pool_is_device(pool, first))
 		ret = populate_devmap(populate, pool_page(pool, first), address, nr_pages);
 	else if (nr_pages == 1)
-		ret = populate_by_reference(vma, pool_page(pool, first), address);
+		ret = vm_insert_page(vma, address, pool_page(pool, first));
 	else
 		ret = populate_pages(vma, pool_page(pool, first), address, nr_pages);
 	return ret ? 0 : nr_pages;

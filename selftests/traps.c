@@ -19,6 +19,9 @@
 #define RACE_ROUNDS	100
 #define RACE_SECONDS	8
 
+/* Pages beside those of a race, which keep busy what changes an address space. */
+#define BYSTANDERS	1000
+
 static double now(void)
 {
 	struct timespec time;
@@ -207,6 +210,7 @@ TEST_F(argument, may_lie_in_the_window_of_every_ioctl)
 struct populate_race {
 	int fd;
 	long last;		/* page that the other thread frees */
+	char *region;		/* of BYSTANDERS pages */
 	pthread_barrier_t barrier;
 	bool done;
 };
@@ -226,10 +230,23 @@ static void *free_at_once(void *arg)
 	}
 }
 
+/* What populates waits for the address space, again and again. */
+static void *change_protection(void *arg)
+{
+	struct populate_race *race = arg;
+
+	while (!__atomic_load_n(&race->done, __ATOMIC_ACQUIRE)) {
+		mprotect(race->region, BYSTANDERS * PAGE, PROT_READ);
+		mprotect(race->region, BYSTANDERS * PAGE, PROT_READ | PROT_WRITE);
+	}
+	return NULL;
+}
+
 /*
  * A page could otherwise be mapped after its free has looked for mappings. The
  * span is mapped in small pages, by an address that fits no large ones, so that
- * it takes a while to reach the last.
+ * it takes a while to reach the last, and before it has to wait for a thread that
+ * changes the address space.
  */
 TEST(free_that_races_with_populating_leaves_no_mapping)
 {
@@ -237,7 +254,7 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 	uint64_t nr_pages = client_info(race.fd).nr_pages;
 	const long span = 1, length = 4096;
 	double until = now() + RACE_SECONDS;
-	pthread_t freer;
+	pthread_t freer, changer;
 	char *window;
 
 	window = mmap(NULL, (nr_pages + 2 * MEGABLOCK) * PAGE, PROT_NONE,
@@ -247,8 +264,12 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 	ASSERT_EQ(window, mmap(window, nr_pages * PAGE, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_FIXED, race.fd, 0));
 	race.last = span + length - 1;
+	race.region = mmap(NULL, BYSTANDERS * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, race.region);
 	pthread_barrier_init(&race.barrier, NULL, 2);
 	pthread_create(&freer, NULL, free_at_once, &race);
+	pthread_create(&changer, NULL, change_protection, &race);
 	for (int round = 0; round < RACE_ROUNDS && now() < until; round++) {
 		struct pagespan_alloc_at at = {
 			.size = sizeof(at),
@@ -266,9 +287,11 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 		ASSERT_EQ(0, client_info(race.fd).quarantined_pages);
 		ASSERT_EQ(0, client_free(race.fd, span, length - 1));
 	}
-	race.done = true;
+	__atomic_store_n(&race.done, true, __ATOMIC_RELEASE);
 	pthread_barrier_wait(&race.barrier);
 	pthread_join(freer, NULL);
+	pthread_join(changer, NULL);
+	munmap(race.region, BYSTANDERS * PAGE);
 	munmap(window, nr_pages * PAGE);
 	close(race.fd);
 }
@@ -399,8 +422,6 @@ TEST(faults_that_race_for_one_slot_leave_the_megablock_as_it_is)
 }
 
 /* ---- unmapping against zapping, stale TLB -------------------------------- */
-
-#define BYSTANDERS	1000
 
 struct unmap_race {
 	char *region;		/* a window of one page, and bystanders */
