@@ -537,13 +537,29 @@ static long nr_faults(void)
 	return usage.ru_minflt;
 }
 
+/* As many spans of a huge page as there are; how many. */
+static int alloc_huge_pages(char **spans, int most)
+{
+	int count = 0;
+
+	while (count < most && (spans[count] = ps_span_alloc(512 * PAGE)))
+		count++;
+	return count;
+}
+
+static void touch_huge_page(char *span, size_t from)
+{
+	for (size_t page = from; page < 512; page++)
+		span[page * PAGE] = 1;
+}
+
 /* Single pages everywhere first: each leaves a page table behind in its part of the window. */
 TEST(part_of_the_window_that_had_single_pages_takes_a_huge_page_again)
 {
 	static char *spans[4096];
 	uint64_t before;
 	long faults;
-	int count = 0;
+	int count;
 
 	if (!on_device() || !pool_is_huge())
 		SKIP(return, "needs a device with huge pages");
@@ -556,14 +572,42 @@ TEST(part_of_the_window_that_had_single_pages_takes_a_huge_page_again)
 		ps_span_free(spans[i], PAGE);
 	ps_trim(0);
 	before = stats().slot_remaps;
-	while (count < 4096 && (spans[count] = ps_span_alloc(512 * PAGE)))
-		count++;
+	count = alloc_huge_pages(spans, 4096);
 	ASSERT_LT(8, count);
 	EXPECT_LE(before + 8, stats().slot_remaps);
 	faults = nr_faults();
 	for (int i = 0; i < count; i++)
-		for (size_t page = 0; page < 512; page++)
-			spans[i][page * PAGE] = 1;
+		touch_huge_page(spans[i], 0);
+	EXPECT_GE(2 * count, nr_faults() - faults);
+	for (int i = 0; i < count; i++)
+		EXPECT_EQ(0, ps_span_free(spans[i], 512 * PAGE));
+}
+
+/* What stays after the first part has gone is mapped by single pages. */
+TEST(huge_page_that_is_freed_in_two_parts_comes_back_as_one)
+{
+	static char *spans[4096];
+	long faults;
+	int count;
+
+	if (!on_device() || !pool_is_huge())
+		SKIP(return, "needs a device with huge pages");
+	count = alloc_huge_pages(spans, 4096);
+	ASSERT_LT(8, count);
+	for (int i = 0; i < count; i++) {
+		touch_huge_page(spans[i], 0);
+		EXPECT_EQ(0, ps_span_free(spans[i], 100 * PAGE));
+	}
+	ps_trim(0);
+	for (int i = 0; i < count; i++) {
+		touch_huge_page(spans[i], 100);
+		EXPECT_EQ(0, ps_span_free(spans[i] + 100 * PAGE, 412 * PAGE));
+	}
+	ps_trim(0);
+	EXPECT_EQ(count, alloc_huge_pages(spans, 4096));
+	faults = nr_faults();
+	for (int i = 0; i < count; i++)
+		touch_huge_page(spans[i], 0);
 	EXPECT_GE(2 * count, nr_faults() - faults);
 	for (int i = 0; i < count; i++)
 		EXPECT_EQ(0, ps_span_free(spans[i], 512 * PAGE));
