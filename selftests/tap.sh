@@ -71,12 +71,14 @@ free_kb() {
 		END { print kb }' /proc/meminfo /proc/zoneinfo
 }
 
+# kernel_said MESSAGE: of late, and since the last attempt to load what is refused
 kernel_said() {
-	dmesg | tail -n 5 | grep -q "pagespan: $1"
+	dmesg | sed '/tap.sh: loads with/h; /tap.sh: loads with/!H; $!d; x' | tail -n 5 | grep -q "pagespan: $1"
 }
 
 # refused PARAMETERS MESSAGE: with them the module does not load and the kernel says why
 refused() {
+	echo "tap.sh: loads with $1" >/dev/kmsg
 	# shellcheck disable=SC2086 # several parameters
 	if load $1 2>/dev/null; then
 		unload
