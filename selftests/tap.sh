@@ -73,7 +73,7 @@ free_kb() {
 
 # kernel_said MESSAGE: of late, and since the last attempt to load what is refused
 kernel_said() {
-	dmesg | sed '/tap.sh: loads with/h; /tap.sh: loads with/!H; $!d; x' | tail -n 5 | grep -q "pagespan: $1"
+	dmesg | tac | sed '/tap.sh: loads with/q' | head -n 5 | grep -q "pagespan: $1"
 }
 
 # refused PARAMETERS MESSAGE: with them the module does not load and the kernel says why

@@ -89,6 +89,29 @@ expect_console() {
 	expect_err 'Linux version'
 }
 
+# same_lines FILE FILE
+same_lines() {
+	local differences
+	differences=$(diff "$1" "$2" | sed 's/^/#   /' | head -n 6) || true
+	[ -z "$differences" ] || broken "what two runs print differs:"$'\n'"$differences"
+}
+
+# qemu_is LINE: what the runner starts is a script of this line, with $qemu for the real one
+qemu_is() {
+	mkdir -p "$work/bin"
+	# shellcheck disable=SC2016 # of that script
+	printf '#!/bin/sh\nqemu=%s\n[ "$1" != --version ] || exec $qemu "$@"\n%s\n' \
+		"$(command -v qemu-system-x86_64)" "$1" >"$work/bin/qemu-system-x86_64"
+	chmod 755 "$work/bin/qemu-system-x86_64"
+}
+
+# impatient SECONDS: a runner that gives a kernel no longer to start init, at $work/tools/vm/run
+impatient() {
+	mkdir -p "$work/tools"
+	cp -r "$root/tools/vm" "$work/tools/"
+	sed -i "s/boot_patience=[0-9]*/boot_patience=$1/" "$work/tools/vm/run"
+}
+
 # The machines of this test run: an argument of theirs names its temporary directory.
 machines() {
 	grep -lsz "^file,id=console,path=$work" /proc/[0-9]*/cmdline || true
@@ -279,16 +302,6 @@ a_hang_is_a_failure_and_shows_the_console() {
 	expect_no_machine
 }
 
-# With a runner of less patience; each line that the kernel prints takes it seconds.
-# qemu_is LINE: what the runner starts is a script of this line, with $qemu for the real one
-qemu_is() {
-	mkdir -p "$work/bin"
-	# shellcheck disable=SC2016 # of that script
-	printf '#!/bin/sh\nqemu=%s\n[ "$1" != --version ] || exec $qemu "$@"\n%s\n' \
-		"$(command -v qemu-system-x86_64)" "$1" >"$work/bin/qemu-system-x86_64"
-	chmod 755 "$work/bin/qemu-system-x86_64"
-}
-
 a_machine_that_ends_at_once_is_a_failure() {
 	qemu_is 'exit 1'
 	PATH=$work/bin:$PATH run -- true
@@ -297,13 +310,7 @@ a_machine_that_ends_at_once_is_a_failure() {
 	expect_one_line_of_err
 }
 
-# impatient SECONDS: a runner that gives a kernel no longer to start init, at $work/tools/vm/run
-impatient() {
-	mkdir -p "$work/tools"
-	cp -r "$root/tools/vm" "$work/tools/"
-	sed -i "s/boot_patience=[0-9]*/boot_patience=$1/" "$work/tools/vm/run"
-}
-
+# Each line that the kernel prints takes it seconds.
 three_machines_may_stop_at_boot() {
 	impatient 2
 	runner=$work/tools/vm/run run --timeout 9 --append boot_delay=9999 -- true
@@ -410,12 +417,6 @@ a_directory_shared_for_writing_is_written_back() {
 }
 
 # The files' times differ in a way that shows if they get into the guest.
-same_lines() {
-	local differences
-	differences=$(diff "$1" "$2" | sed 's/^/#   /' | head -n 6) || true
-	[ -z "$differences" ] || broken "what two runs print differs:"$'\n'"$differences"
-}
-
 counted_runs_are_identical() {
 	local command=(sh -c 'cat /proc/uptime /proc/interrupts; date')
 	: >"$work/file"
