@@ -20,11 +20,13 @@
  * @base: a multiple of MEGABLOCK_BYTES
  * @export_base: a second mapping of the same pages, for those that are exported,
  *	so that an address tells them from all others; NULL if there is none
+ * @fd: of the device whose pages they are; -1 if they are not of one
  */
 struct window {
 	char *base;
 	char *export_base;
 	uint64_t nr_pages;
+	int fd;
 };
 
 struct range {
@@ -59,7 +61,8 @@ struct request {
  * @forget: in the child of a fork, drops what open() made; the pages are not
  *	mapped here, and stay the parent's
  * @copy_prepare, @copy_parent, @copy_child: around a fork whose child gets a copy;
- *	the child's backend is what the last one returns, NULL if it cannot be done
+ *	the child's backend is what the last one returns, NULL if it cannot be done,
+ *	and it says so in @window
  *
  * All between open and forget may be called by several threads at once.
  */
@@ -76,7 +79,7 @@ struct backend {
 	void (*forget)(void);
 	void (*copy_prepare)(void);
 	void (*copy_parent)(void);
-	const struct backend *(*copy_child)(const struct window *window);
+	const struct backend *(*copy_child)(struct window *window);
 };
 
 extern const struct backend backend_device;

@@ -98,7 +98,11 @@ static int device_open(struct window *window)
 	device.base = map_aligned_window();
 	if (!device.base)
 		goto unmap;
-	*window = (struct window){.base = device.base, .nr_pages = device.nr_pages};
+	*window = (struct window){
+		.base = device.base,
+		.nr_pages = device.nr_pages,
+		.fd = device.fd,
+	};
 	return 0;
 
 unmap:
@@ -354,11 +358,12 @@ static bool copy_window(const struct window *window)
 	return copied;
 }
 
-static const struct backend *device_copy_child(const struct window *window)
+static const struct backend *device_copy_child(struct window *window)
 {
 	if (device.copied[0] < 0 || !copy_window(window))
 		return NULL;
 	device_forget();
+	window->fd = -1;
 	close(device.copied[1]);
 	close(device.copied[0]);
 	return &backend_memory;

@@ -87,7 +87,7 @@ static int memory_open(struct window *window)
 		goto unmap;
 	memory.unprotected = false;
 	span_map_free(&memory.map, 0, nr_pages);
-	*window = (struct window){.base = memory.base, .nr_pages = nr_pages};
+	*window = (struct window){.base = memory.base, .nr_pages = nr_pages, .fd = -1};
 	return 0;
 
 unmap:
@@ -272,7 +272,7 @@ static void memory_copy_parent(void)
 	pthread_mutex_unlock(&memory.lock);
 }
 
-static const struct backend *memory_copy_child(const struct window *window)
+static const struct backend *memory_copy_child(struct window *window)
 {
 	(void)window;
 	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);

@@ -22,7 +22,7 @@
 #define HUGE_SHARE  16
 #define HUGE_MOST   (64 * MB)
 
-enum kind { SMALL, HUGE, NR_KINDS };
+enum kind { SMALL, HUGE };
 
 /*
  * struct shelf - the batches of a bin
@@ -40,7 +40,7 @@ struct shelf {
 static struct {
 	struct shelf shelves[NR_BINS];
 	bin_set filled;
-	_Atomic uint64_t bytes[NR_KINDS];
+	_Atomic uint64_t bytes[CENTRAL_KINDS];
 	int64_t decayed_at;
 } central;
 
@@ -77,6 +77,11 @@ uint64_t central_bytes(void)
 {
 	return atomic_load_explicit(&central.bytes[SMALL], memory_order_relaxed) +
 	       atomic_load_explicit(&central.bytes[HUGE], memory_order_relaxed);
+}
+
+const _Atomic uint64_t *central_bytes_by_kind(void)
+{
+	return central.bytes;
 }
 
 void central_lock(void)

@@ -28,6 +28,9 @@ void central_decay(int64_t now);
 
 uint64_t central_bytes(void);
 
+/* Where that is counted, CENTRAL_KINDS figures. */
+const _Atomic uint64_t *central_bytes_by_kind(void);
+
 void central_lock(void);
 void central_unlock(void);
 

@@ -22,9 +22,6 @@
 #include "process.h"
 #include "thread_cache.h"
 
-/* Threads that have a cache at a time; others get everything from the backend. */
-#define MAX_CACHES 4096
-
 /* What one thread may come to cache: a part of the pool, and not more than this. */
 #define THREAD_SHARE 16
 #define THREAD_MOST  ((uint64_t)32 << 20)
@@ -37,17 +34,6 @@
 
 /* Long ways from one look at the clock to the next. */
 #define VISITS 32
-
-/*
- * struct caches - the mapping
- * @ours: not 0 in the process that made it
- * @nr: places ever used; those in use and their number are under central_lock()
- */
-struct caches {
-	uint64_t ours;
-	uint32_t nr;
-	_Alignas(64) struct thread_cache places[MAX_CACHES];
-};
 
 static struct caches *caches;
 static _Atomic uint64_t trim_generation;
@@ -67,11 +53,6 @@ static int64_t seconds(void)
 }
 
 /* ---- bins of a cache -------------------------------------------------------------------- */
-
-static bool is_active(const struct thread_cache *cache, uint32_t bin)
-{
-	return cache->active[bin / 64] >> bin % 64 & 1;
-}
 
 static void flip_active(struct thread_cache *cache, uint32_t bin)
 {
@@ -97,16 +78,6 @@ static uint8_t batch_of(uint32_t bin)
 	if (bin <= BATCH_PAGES / 2)
 		return (uint8_t)(BATCH_PAGES / bin);
 	return bin == MEGABLOCK_PAGES && thread_bytes() >= 16 * MEGABLOCK_BYTES ? 4 : 1;
-}
-
-static uint32_t nr_loaded(const struct thread_cache *cache, uint32_t bin)
-{
-	return is_active(cache, bin) ? cache->batch[bin] - (uint32_t)cache->room[bin] : 0;
-}
-
-static uint32_t nr_spare(const struct thread_cache *cache, uint32_t bin)
-{
-	return cache->spare[bin] ? cache->spare_count[bin] : 0;
 }
 
 /*
@@ -487,12 +458,12 @@ static struct thread_cache *take_place(void)
 	uint32_t i, bin;
 
 	central_lock();
-	for (i = 0; i < caches->nr && caches->places[i].in_use; i++)
+	for (i = 0; i < caches->head.nr && caches->places[i].in_use; i++)
 		;
 	if (i < MAX_CACHES) {
 		cache = &caches->places[i];
-		if (i == caches->nr)
-			caches->nr++;
+		if (i == caches->head.nr)
+			caches->head.nr++;
 		*cache = (struct thread_cache){
 			.base = process.window.base,
 			.nr_pages = process.window.nr_pages,
@@ -560,7 +531,7 @@ void thread_caches_total(struct cache_totals *totals)
 	uint32_t i;
 
 	central_lock();
-	for (i = 0; i < caches->nr; i++)
+	for (i = 0; i < caches->head.nr; i++)
 		if (caches->places[i].in_use)
 			add_totals(&caches->places[i], totals);
 	central_unlock();
@@ -588,13 +559,15 @@ int thread_caches_open(void)
 		return -ENOSYS;
 	}
 	caches = memory;
-	caches->ours = 1;
+	caches->head.window = &process.window;
+	caches->head.central_bytes = central_bytes_by_kind();
+	caches->head.magic = CACHES_MAGIC;
 	return 0;
 }
 
 bool thread_caches_ours(void)
 {
-	return caches && caches->ours;
+	return caches && caches->head.magic;
 }
 
 void thread_caches_forget(void)
@@ -632,7 +605,7 @@ void thread_caches_copy_child(bool whole)
 
 	pages_batch_begin(&out);
 	madvise(caches, sizeof(*caches), MADV_WIPEONFORK);
-	for (i = 0; i < caches->nr; i++) {
+	for (i = 0; i < caches->head.nr; i++) {
 		struct thread_cache *cache = &caches->places[i];
 
 		if (!cache->in_use || cache == thread_cache)

@@ -107,6 +107,35 @@ struct thread_cache {
 	bool in_use;
 };
 
+/* Threads that have a cache at a time; others get everything from the backend. */
+#define MAX_CACHES 4096
+
+/* What the central cache counts apart: spans below 2 MiB, and larger ones. */
+#define CENTRAL_KINDS 2
+
+/* Another layout of struct caches has another number. */
+#define CACHES_MAGIC ((uint64_t)0x7073636163686501)
+
+/*
+ * struct caches_head - how the mapping of all caches begins
+ * @magic: CACHES_MAGIC in the process that made it, 0 in the child of a fork
+ * @nr: places ever used; those in use and their number are under central_lock()
+ * @window: where the spans are
+ * @central_bytes: what the central cache holds, CENTRAL_KINDS figures
+ */
+struct caches_head {
+	uint64_t magic;
+	uint32_t nr;
+	const struct window *window;
+	const _Atomic uint64_t *central_bytes;
+};
+
+/* The mapping, which pagespanctl looks for in processes, and reads. */
+struct caches {
+	struct caches_head head;
+	_Alignas(64) struct thread_cache places[MAX_CACHES];
+};
+
 /* Never NULL: a thread without a cache has one that is empty and takes nothing. */
 extern _Thread_local struct thread_cache *thread_cache
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -146,6 +175,21 @@ static inline uint32_t bin_set_next(const bin_set set, uint32_t bin)
 #define for_each_bin(bin, set)                                \
 	for ((bin) = bin_set_next((set), 1); (bin) < NR_BINS; \
 	     (bin) = bin_set_next((set), (bin) + 1))
+
+static inline bool is_active(const struct thread_cache *cache, uint32_t bin)
+{
+	return cache->active[bin / 64] >> bin % 64 & 1;
+}
+
+static inline uint32_t nr_loaded(const struct thread_cache *cache, uint32_t bin)
+{
+	return is_active(cache, bin) ? cache->batch[bin] - (uint32_t)cache->room[bin] : 0;
+}
+
+static inline uint32_t nr_spare(const struct thread_cache *cache, uint32_t bin)
+{
+	return cache->spare[bin] ? cache->spare_count[bin] : 0;
+}
 
 static inline struct link *link_of(void *span, uint64_t page)
 {

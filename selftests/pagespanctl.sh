@@ -35,9 +35,15 @@ stat_agrees_with_sysfs() {
 }
 
 clients_are_processes() {
-	[ "$(json clients '.[] | "\(.pid) \(.command) \(.owned_bytes) \(.quarantined_bytes)"')" = \
-		"$holder hold $((997 * 4096)) $((3 * 4096))" ] &&
-		run 0 clients && says ' hold'
+	[ "$(json clients '.[] | "\(.pid) \(.command) \(.owned_bytes) \(.quarantined_bytes) \(.cached_bytes)"')" = \
+		"$holder hold $((997 * 4096)) $((3 * 4096)) null" ] &&
+		run 0 clients && says ' hold' && run 0 stat && ! says cached >/dev/null
+}
+
+# Of three threads and a child, by the library's own account, which `lib_hold` gives.
+cached_is_what_the_library_says() {
+	[ "$held" -gt 0 ] && [ "$(json clients '.[] | "\(.pid) \(.cached_bytes)"')" = "$holder $held" ] &&
+		[ "$(json stat .cached_bytes)" = "$held" ] && run 0 stat && says '    cached'
 }
 
 # 1000 pages are a megablock and a part of another.
@@ -109,11 +115,13 @@ unloaded_module_is_told() {
 export PAGESPAN_KO=/lib/pagespan.ko
 chmod 1777 /tmp
 echo "TAP version 13"
-echo "1..13"
+echo "1..14"
 during "$directory/hold 1000 3" stat_agrees_with_sysfs
 result $? pagespanctl.stat_agrees_with_sysfs
 during "$directory/hold 1000 3" clients_are_processes
 result $? pagespanctl.clients_are_processes
+during "env PAGESPAN_BACKEND=device lib_hold" cached_is_what_the_library_says
+result $? pagespanctl.cached_is_what_the_library_says
 during "$directory/hold 1000 3" map_shows_the_held
 result $? pagespanctl.map_shows_the_held
 during "$directory/hold 1000 3" others_see_figures_but_no_clients

@@ -88,7 +88,7 @@ refused() {
 }
 
 # during "PROGRAM ARGUMENT..." COMMAND...: runs a command while a program runs that says a line when it
-# is ready and ends with its input; $holder is its id. Fails if either does.
+# is ready and ends with its input; $holder is its id and $held the line. Fails if either does.
 during() {
 	mkfifo /tmp/held.$$ /tmp/done.$$
 	# shellcheck disable=SC2086 # several words
@@ -96,7 +96,8 @@ during() {
 	holder=$!
 	shift
 	exec 7</tmp/held.$$ 8>/tmp/done.$$
-	read -r _ <&7
+	# shellcheck disable=SC2034 # for the command
+	read -r held <&7
 	"$@"
 	during_status=$?
 	exec 8>&- 7<&-

@@ -14,7 +14,7 @@ LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harne
 
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
-	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan) $(BUILD)/host/lib_jemalloc \
+	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan) $(BUILD)/host/lib_jemalloc $(BUILD)/host/lib_hold \
 	$(BUILD)/lib/libpagespan-jemalloc.so $(BUILD)/bin/pagespan-run
 
 # On jemalloc, whose headers it does without; on spans only by way of pagespan-run.

@@ -8,29 +8,35 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "caches.h"
 #include "clients.h"
 #include "files.h"
 #include "pagespanctl.h"
 #include "pool.h"
 #include "terminal.h"
 
+/* Only one of the processes that share a client caches what it owns. */
+static void merge(struct client *known, const struct client *client)
+{
+	known->processes += known->pid != client->pid;
+	if (known->cached == NOT_KNOWN)
+		known->cached = client->cached;
+	if (client->pid < known->pid) {
+		known->pid = client->pid;
+		memcpy(known->command, client->command, sizeof(known->command));
+	}
+}
+
 /* Adds a client, or a process to one that is known. */
 static void add(struct clients *clients, const struct client *client)
 {
 	struct client *more;
 
-	for (size_t i = 0; i < clients->count; i++) {
-		struct client *known = &clients->list[i];
-
-		if (known->id != client->id)
-			continue;
-		known->processes += known->pid != client->pid;
-		if (client->pid < known->pid) {
-			known->pid = client->pid;
-			memcpy(known->command, client->command, sizeof(known->command));
+	for (size_t i = 0; i < clients->count; i++)
+		if (clients->list[i].id == client->id) {
+			merge(&clients->list[i], client);
+			return;
 		}
-		return;
-	}
 	more = realloc(clients->list, (clients->count + 1) * sizeof(*more));
 	if (!more)
 		abort();
@@ -84,6 +90,15 @@ static bool is_file(const char *descriptor)
 	return readlink(descriptor, target, sizeof(target)) > 0 && target[0] == '/';
 }
 
+/* What is cached is owned, though it may have been something else by the time it was read. */
+static uint64_t cached_of(const struct client *client, const struct caches_found *caches,
+			  const char *descriptor)
+{
+	uint64_t bytes = caches_of(caches, (int)strtol(descriptor, NULL, 10));
+
+	return bytes != NOT_KNOWN && bytes > client->owned ? client->owned : bytes;
+}
+
 /* Looks at every descriptor of a process. */
 static void look_into(struct clients *clients, int pid)
 {
@@ -91,6 +106,7 @@ static void look_into(struct clients *clients, int pid)
 	DIR *directory = opendir(path);
 	struct dirent *entry;
 	char fdinfo[320], *descriptor;
+	struct caches_found caches = {0};
 
 	if (!directory) {
 		clients->hidden += errno == EACCES;
@@ -98,7 +114,7 @@ static void look_into(struct clients *clients, int pid)
 		return;
 	}
 	while ((entry = readdir(directory))) {
-		struct client client = {.pid = pid, .processes = 1};
+		struct client client = {.pid = pid, .processes = 1, .cached = NOT_KNOWN};
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
@@ -106,6 +122,8 @@ static void look_into(struct clients *clients, int pid)
 		snprintf(fdinfo, sizeof(fdinfo), "/proc/%d/fdinfo/%s", pid, entry->d_name);
 		if (is_file(descriptor) && read_fdinfo(fdinfo, &client)) {
 			read_command(pid, &client);
+			caches_find(&caches, pid);
+			client.cached = cached_of(&client, &caches, entry->d_name);
 			add(clients, &client);
 		}
 		free(descriptor);
@@ -151,22 +169,36 @@ void clients_free(struct clients *clients)
 	*clients = (struct clients){0};
 }
 
+uint64_t clients_cached(const struct clients *clients)
+{
+	uint64_t sum = NOT_KNOWN;
+
+	for (size_t i = 0; i < clients->count; i++)
+		if (clients->list[i].cached != NOT_KNOWN)
+			sum = (sum == NOT_KNOWN ? 0 : sum) + clients->list[i].cached;
+	return sum;
+}
+
+json_t *size_json(uint64_t bytes)
+{
+	return bytes == NOT_KNOWN ? json_null() : json_integer((json_int_t)bytes);
+}
+
+static json_t *client_json(const struct client *client)
+{
+	return json_pack("{s:I, s:i, s:s, s:i, s:I, s:o, s:I, s:I}", "id", (json_int_t)client->id,
+			 "pid", client->pid, "command", client->command, "processes",
+			 (int)client->processes, "owned_bytes", (json_int_t)client->owned,
+			 "cached_bytes", size_json(client->cached), "quarantined_bytes",
+			 (json_int_t)client->quarantined, "quota_bytes", (json_int_t)client->quota);
+}
+
 json_t *clients_json(const struct clients *clients)
 {
 	json_t *array = json_array();
 
-	for (size_t i = 0; i < clients->count; i++) {
-		const struct client *client = &clients->list[i];
-
-		json_array_append_new(array,
-				      json_pack("{s:I, s:i, s:s, s:i, s:I, s:I, s:I}", "id",
-						(json_int_t)client->id, "pid", client->pid,
-						"command", client->command, "processes",
-						(int)client->processes, "owned_bytes",
-						(json_int_t)client->owned, "quarantined_bytes",
-						(json_int_t)client->quarantined, "quota_bytes",
-						(json_int_t)client->quota));
-	}
+	for (size_t i = 0; i < clients->count; i++)
+		json_array_append_new(array, client_json(&clients->list[i]));
 	return array;
 }
 
@@ -180,18 +212,19 @@ int json_print(json_t *value)
 
 void clients_print(const struct clients *clients, uint64_t known)
 {
-	char owned[QUANTITY_BYTES], quarantined[QUANTITY_BYTES], quota[QUANTITY_BYTES];
+	char owned[QUANTITY_BYTES], cached[QUANTITY_BYTES];
+	char quarantined[QUANTITY_BYTES], quota[QUANTITY_BYTES];
 
 	if (clients->count)
-		printf("%s%8s %8s %5s %12s %12s %12s  %s%s\n", paint("1"), "CLIENT", "PID", "PROCS",
-		       "OWNED", "QUARANTINED", "QUOTA", "COMMAND", paint("0"));
+		printf("%s%8s %8s %5s %10s %10s %11s %10s  %s%s\n", paint("1"), "CLIENT", "PID",
+		       "PROCS", "OWNED", "CACHED", "QUARANTINED", "QUOTA", "COMMAND", paint("0"));
 	for (size_t i = 0; i < clients->count; i++) {
 		const struct client *client = &clients->list[i];
 
-		printf("%8" PRIu64 " %8d %5u %12s %12s %12s  %s\n", client->id, client->pid,
+		printf("%8" PRIu64 " %8d %5u %10s %10s %11s %10s  %s\n", client->id, client->pid,
 		       client->processes, quantity(owned, client->owned),
-		       quantity(quarantined, client->quarantined), quantity(quota, client->quota),
-		       client->command);
+		       quantity(cached, client->cached), quantity(quarantined, client->quarantined),
+		       quantity(quota, client->quota), client->command);
 	}
 	if (!known)
 		printf("nobody has the device open\n");

@@ -14,6 +14,7 @@
  * @processes: how many have one
  * @owned: bytes it owns
  * @quarantined: bytes freed that the kernel still holds
+ * @cached: of those it owns, bytes that its library has at hand for the next call, or NOT_KNOWN
  * @quota: bytes that both together may reach
  * @command: the name of that process
  */
@@ -23,6 +24,7 @@ struct client {
 	unsigned int processes;
 	uint64_t owned;
 	uint64_t quarantined;
+	uint64_t cached;
 	uint64_t quota;
 	char command[64];
 };
@@ -49,6 +51,13 @@ int clients_find(struct clients *clients);
 
 /** clients_free() - forget what was found. @clients: found */
 void clients_free(struct clients *clients);
+
+/** clients_cached() - what all together have cached. @clients: found. Return: bytes, or NOT_KNOWN.
+ */
+uint64_t clients_cached(const struct clients *clients);
+
+/** size_json() - a size. @bytes: or NOT_KNOWN. Return: a number, or null. */
+json_t *size_json(uint64_t bytes);
 
 /** clients_json() - as an array. @clients: found. Return: the array. */
 json_t *clients_json(const struct clients *clients);

@@ -17,7 +17,7 @@ static void print_pages(const char *label, uint64_t pages, const struct pool *po
 	       percent(pages, pool->pool_pages));
 }
 
-static void print_pool(const struct pool *pool)
+static void print_pool(const struct pool *pool, uint64_t cached)
 {
 	char size[QUANTITY_BYTES], most[QUANTITY_BYTES];
 
@@ -25,6 +25,8 @@ static void print_pool(const struct pool *pool)
 	       quantity(size, pool->pool_pages * POOL_PAGE_BYTES), pool->source,
 	       pool->huge ? "2 MiB" : "4 KiB");
 	print_pages("owned", pool_used(pool), pool);
+	if (cached != NOT_KNOWN)
+		print_pages("  cached", cached / POOL_PAGE_BYTES, pool);
 	print_pages("quarantined", pool->quarantined_pages, pool);
 	print_pages("free", pool->free_pages, pool);
 	print_pages("longest run", pool->longest_run, pool);
@@ -69,11 +71,12 @@ int command_stat(int argc, char **argv)
 	if (json) {
 		json_t *all = pool_json(&pool);
 
+		json_object_set_new(all, "cached_bytes", size_json(clients_cached(&clients)));
 		json_object_set_new(all, "nr_clients", json_integer((json_int_t)pool.clients));
 		json_object_set_new(all, "clients", clients_json(&clients));
 		json_print(all);
 	} else {
-		print_pool(&pool);
+		print_pool(&pool, clients_cached(&clients));
 		clients_print(&clients, pool.clients);
 	}
 	clients_free(&clients);

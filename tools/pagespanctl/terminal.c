@@ -49,6 +49,10 @@ const char *quantity(char *text, uint64_t bytes)
 	double value = (double)bytes / 1024;
 	unsigned int unit = 0;
 
+	if (bytes == NOT_KNOWN) {
+		snprintf(text, QUANTITY_BYTES, "-");
+		return text;
+	}
 	for (; value >= 1024 && unit < 3; unit++)
 		value /= 1024;
 	if (value == (double)(uint64_t)value)

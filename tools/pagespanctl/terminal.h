@@ -8,6 +8,9 @@
 
 #define QUANTITY_BYTES 32
 
+/* Instead of a size that nobody could tell. */
+#define NOT_KNOWN UINT64_MAX
+
 /**
  * terminal_choose() - when to use colours
  * @when: "auto", "always" or "never"
@@ -34,7 +37,7 @@ const char *paint(const char *sequence);
 /**
  * quantity() - a size in KiB, MiB or GiB
  * @text: where to, QUANTITY_BYTES
- * @bytes: the size
+ * @bytes: the size; "-" is for NOT_KNOWN
  *
  * Return: @text.
  */

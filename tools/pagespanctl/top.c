@@ -81,19 +81,20 @@ static void draw_pool(const struct pool *pool, const struct pool *before, double
 
 static void draw_clients(const struct clients *clients, uint64_t known)
 {
-	char owned[QUANTITY_BYTES], quarantined[QUANTITY_BYTES];
+	char owned[QUANTITY_BYTES], cached[QUANTITY_BYTES], quarantined[QUANTITY_BYTES];
 	int row = 5;
 
 	attron(A_REVERSE);
-	mvprintw(row++, 0, "%8s %8s %12s %7s %12s  %-*s", "CLIENT", "PID", "OWNED", "%QUOTA",
-		 "QUARANTINED", COLS > 54 ? COLS - 54 : 0, "COMMAND");
+	mvprintw(row++, 0, "%8s %8s %10s %7s %10s %11s  %-*s", "CLIENT", "PID", "OWNED", "%QUOTA",
+		 "CACHED", "QUARANTINED", COLS > 61 ? COLS - 61 : 0, "COMMAND");
 	attroff(A_REVERSE);
 	for (size_t i = 0; i < clients->count && row < LINES - 1; i++, row++) {
 		const struct client *client = &clients->list[i];
 
-		mvprintw(row, 0, "%8" PRIu64 " %8d %12s %6.1f%% %12s  %s", client->id, client->pid,
-			 quantity(owned, client->owned),
+		mvprintw(row, 0, "%8" PRIu64 " %8d %10s %6.1f%% %10s %11s  %s", client->id,
+			 client->pid, quantity(owned, client->owned),
 			 percent(client->owned + client->quarantined, client->quota),
+			 quantity(cached, client->cached),
 			 quantity(quarantined, client->quarantined), client->command);
 	}
 	if (known > clients->count && row < LINES)
