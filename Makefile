@@ -107,7 +107,7 @@ test: ## every test; ends in "N passed, N failed"
 test-quick: ## the tests that take less than two minutes together
 	@selftests/run quick
 
-test-debug: ## the kselftests on a kernel with KASAN, lockdep and fault injection, which is built once
+test-debug: ## the kselftests on kernels with KASAN, lockdep and fault injection, and with KCSAN, built once
 	@selftests/run debug
 
 install: lib tools install-lib install-man install-pagespanctl install-jemalloc install-rules ## all of it under DESTDIR/PREFIX, and modules that were built
