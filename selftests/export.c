@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exported pages: seen through the dma-buf, and kept from everybody else until it is released. */
-#include <drm.h>
-#include <glob.h>
+#include <sys/resource.h>
 
 #include "../kselftest_harness.h"
+#include "importer.h"
 #include "pagespan_test.h"
 
 FIXTURE(exported)
@@ -160,29 +160,22 @@ TEST_F(exported, page_may_be_exported_twice)
 			       PAGESPAN_QUERY_OWNED));
 }
 
-/* ---- imported by a driver ------------------------------------------------ */
-
-/* A descriptor of vgem, a graphics driver without hardware, or -1. */
-static int vgem_open(void)
+TEST_F(exported, export_without_a_descriptor_left_is_emfile_and_holds_nothing)
 {
-	glob_t nodes;
-	int fd = -1;
+	struct rlimit before, none;
 
-	if (glob("/dev/dri/*", 0, NULL, &nodes))
-		return -1;
-	for (size_t i = 0; i < nodes.gl_pathc && fd < 0; i++) {
-		char name[8] = "";
-		struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+	none = before;
+	none.rlim_cur = 0;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT_EQ(-EMFILE, export(self->fd, self->span, 4));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
 
-		fd = open(nodes.gl_pathv[i], O_RDWR | O_CLOEXEC);
-		if (fd >= 0 && (ioctl(fd, DRM_IOCTL_VERSION, &version) || strcmp(name, "vgem"))) {
-			close(fd);
-			fd = -1;
-		}
-	}
-	globfree(&nodes);
-	return fd;
+	ASSERT_EQ(0, client_free(self->fd, self->span, 4));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
 }
+
+/* ---- imported by a driver ------------------------------------------------ */
 
 FIXTURE(imported)
 {
@@ -196,7 +189,7 @@ FIXTURE(imported)
 /* The driver alone holds the dma-buf then. */
 FIXTURE_SETUP(imported)
 {
-	struct drm_prime_handle prime = { 0 };
+	int dmabuf;
 
 	self->vgem = vgem_open();
 	self->fd = client_open();
@@ -209,11 +202,10 @@ FIXTURE_SETUP(imported)
 	memset(self->base + self->span * PAGE, 0x53, 8 * PAGE);
 	if (self->vgem < 0)
 		return;
-	prime.fd = export(self->fd, self->span, 8);
-	ASSERT_LE(0, prime.fd);
-	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
-	close(prime.fd);
-	self->handle = prime.handle;
+	dmabuf = export(self->fd, self->span, 8);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, vgem_import(self->vgem, dmabuf, &self->handle));
+	close(dmabuf);
 }
 
 FIXTURE_TEARDOWN(imported)

@@ -12,6 +12,7 @@
 
 #include "../kselftest_harness.h"
 #include "fault_injection.h"
+#include "importer.h"
 #include "pagespan_test.h"
 
 #define MEGABLOCK	512
@@ -35,6 +36,7 @@ static int module_users(void)
 struct subject {
 	int fd;		/* the client */
 	int made;	/* a descriptor, or -1 */
+	int vgem;	/* what imports it, or -1 */
 	int pipe[2];
 	char *window;	/* over the whole pool, without a page table yet */
 	char *mapped;	/* a second mapping, or MAP_FAILED */
@@ -319,6 +321,19 @@ static bool prepare_export(struct subject *subject)
 	return prepare_page(subject) && !run_export(subject);
 }
 
+static bool prepare_import(struct subject *subject)
+{
+	subject->vgem = vgem_open();
+	return prepare_export(subject);
+}
+
+static long run_import(struct subject *subject)
+{
+	uint32_t handle;
+
+	return vgem_import(subject->vgem, subject->made, &handle);
+}
+
 static long run_map_export(struct subject *subject)
 {
 	subject->mapped = map(subject->made, 0, 1, 0);
@@ -430,6 +445,8 @@ static bool undo(struct subject *subject)
 		munmap(subject->mapped, MEGABLOCK * PAGE);
 	if (subject->made >= 0)
 		close(subject->made);
+	if (subject->vgem >= 0)
+		close(subject->vgem);
 	for (int i = 0; i < MANY && subject->span_pages; i++) {
 		if (subject->firsts[i] == UINT64_MAX)
 			break;
@@ -444,6 +461,7 @@ static bool undo(struct subject *subject)
 static bool begin(struct subject *subject)
 {
 	subject->made = -1;
+	subject->vgem = -1;
 	subject->pipe[0] = -1;
 	subject->pipe[1] = -1;
 	subject->mapped = MAP_FAILED;
@@ -488,6 +506,7 @@ FIXTURE_VARIANT_ADD(call, query) { prepare_page, run_query };
 FIXTURE_VARIANT_ADD(call, phys) { prepare_page, run_phys };
 FIXTURE_VARIANT_ADD(call, export) { prepare_page, run_export };
 FIXTURE_VARIANT_ADD(call, map_export) { prepare_export, run_map_export };
+FIXTURE_VARIANT_ADD(call, import) { prepare_import, run_import };
 FIXTURE_VARIANT_ADD(call, fault) { prepare_megablock, run_fault };
 FIXTURE_VARIANT_ADD(call, vmsplice) { prepare_page, run_vmsplice };
 FIXTURE_VARIANT_ADD(call, write_from_outside) { prepare_page, run_write_from_outside };
@@ -501,6 +520,13 @@ FIXTURE_SETUP(call)
 	self->control = open("/proc/thread-self/fail-nth", O_RDWR);
 	/* The test skips itself, for SKIP() in a fixture does not stop it. */
 	self->missing = fault_injection_missing(self->control);
+	if (variant->prepare == prepare_import) {
+		int vgem = vgem_open();
+
+		if (vgem < 0)
+			self->missing = "no driver to import; load the module vgem";
+		close(vgem);
+	}
 	self->users = module_users();
 	self->subject.fd = client_open();
 	ASSERT_LE(0, self->subject.fd);

@@ -5,7 +5,7 @@
 .PHONY: mutants coverage promises
 
 mutants: ## faults planted in the module and the library, each of which its test must notice (MUTANTS=pattern)
-	@selftests/mutants/run $(MUTANTS)
+	@selftests/mutants/run $(if $(MUTANTS),'$(MUTANTS)')
 
 coverage: ## which lines of the module and the library the tests run, and why not the others
 	@selftests/coverage/run $(SUITES)
