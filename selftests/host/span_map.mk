@@ -85,7 +85,7 @@ span-map-corpus: $(SPAN_MAP_HOST)/replay_span_map
 	@$(SPAN_MAP_TAP) $< $(wildcard $(SPAN_MAP_CORPUS)/*)
 
 span-map-fuzz: $(SPAN_MAP_HOST)/fuzz_span_map
-	@$(SPAN_MAP_TAP) selftests/host/span_map_fuzz.sh $< 60 $(SPAN_MAP_CORPUS) $(SPAN_MAP_HOST)/fuzz
+	@$(SPAN_MAP_TAP) selftests/host/span_map_fuzz.sh $< 40 $(SPAN_MAP_CORPUS) $(SPAN_MAP_HOST)/fuzz
 
 fuzz: $(SPAN_MAP_HOST)/fuzz_span_map ## the span map, for FUZZ_SECONDS= (an hour)
 	@$(SPAN_MAP_TAP) selftests/host/span_map_fuzz.sh $< $(FUZZ_SECONDS) $(SPAN_MAP_CORPUS) \
