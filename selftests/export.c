@@ -179,7 +179,7 @@ TEST_F(exported, export_without_a_descriptor_left_is_emfile_and_holds_nothing)
 
 FIXTURE(imported)
 {
-	int fd, vgem, dmabuf;
+	int fd, vgem;
 	uint64_t nr_pages;
 	char *base;
 	long span;
@@ -224,7 +224,7 @@ TEST_F(imported, pages_freed_while_a_driver_has_them_are_quarantined_until_it_le
 	int other = client_open();
 
 	if (self->vgem < 0)
-		SKIP(return, "no driver to import; load the module vgem");
+		SKIP(return, VGEM_MISSING);
 	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
 	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
 	EXPECT_EQ(-EBUSY, client_alloc_at(other, self->span, 1));
@@ -239,7 +239,7 @@ TEST_F(imported, pages_freed_while_a_driver_has_them_are_quarantined_until_it_le
 TEST_F(imported, driver_that_dies_with_its_file_lets_go)
 {
 	if (self->vgem < 0)
-		SKIP(return, "no driver to import; load the module vgem");
+		SKIP(return, VGEM_MISSING);
 	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
 	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
 	close(self->vgem);
@@ -252,7 +252,7 @@ TEST_F(imported, pages_are_seen_through_the_driver)
 	char *pages;
 
 	if (self->vgem < 0)
-		SKIP(return, "no driver to import; load the module vgem");
+		SKIP(return, VGEM_MISSING);
 	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime));
 	pages = map_dmabuf(prime.fd);
 	ASSERT_NE(MAP_FAILED, pages);

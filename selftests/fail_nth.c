@@ -524,7 +524,7 @@ FIXTURE_SETUP(call)
 		int vgem = vgem_open();
 
 		if (vgem < 0)
-			self->missing = "no driver to import; load the module vgem";
+			self->missing = VGEM_MISSING;
 		close(vgem);
 	}
 	self->users = module_users();

@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define VGEM_MISSING "no driver to import; load the module vgem"
+
 /* A descriptor of it, or -1. */
 static inline int vgem_open(void)
 {
