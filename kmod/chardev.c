@@ -41,16 +41,13 @@ static bool alloc_flags_valid(u32 flags, u64 window)
 static void populate_and_publish(struct client *client, u32 flags, u64 window, const u64 *firsts,
 				 u32 nr, u32 nr_pages)
 {
-	u32 batch, spans, i;
+	u32 batch;
 
 	for (; nr; firsts += batch, nr -= batch) {
 		batch = min_t(u32, nr, PAGESPAN_MAX_PAGES / nr_pages);
 		if (flags & PAGESPAN_ALLOC_POPULATE)
 			mapping_populate(client, window, firsts, batch, nr_pages);
-		for (i = 0; i < batch; i += spans) {
-			spans = spans_side_by_side(firsts + i, batch - i, nr_pages);
-			client_publish(client, firsts[i], (u64)spans * nr_pages);
-		}
+		client_publish(client, firsts, batch, nr_pages);
 	}
 }
 
@@ -68,7 +65,7 @@ static noinline long ioctl_alloc_one(struct client *client, unsigned long arg)
 		return first;
 	if (flags & PAGESPAN_ALLOC_POPULATE)
 		mapping_populate_page(client, window, first);
-	client_publish(client, first, 1);
+	client_publish_page(client, first);
 	return first;
 }
 
@@ -210,10 +207,10 @@ static int store_argument(void __user *user, const void *arg, size_t known_size)
 	return copy_to_user(user, arg, size) ? -EFAULT : 0;
 }
 
-/* What a client can own at most. */
-static u64 quota_pages(const struct registry *registry)
+/* What an account can be charged at most. */
+static u64 quota_pages(const struct client *client, const struct account *account)
 {
-	return min(registry->quota_pages, READ_ONCE(registry->pool->present));
+	return min(account->limit, READ_ONCE(client->registry->pool->present));
 }
 
 static u32 info_flags(const struct pool *pool)
@@ -241,10 +238,12 @@ static long ioctl_info(struct client *client, void *arg, void __user *user)
 		.pool_pages = READ_ONCE(pool->present),
 		.owned_pages = atomic64_read(&client->nr_owned),
 		.quarantined_pages = atomic64_read(&client->nr_quarantined),
-		.quota_pages = quota_pages(registry),
+		.quota_pages = min(quota_pages(client, &client->account),
+				   quota_pages(client, &client->user->account)),
 		.source = source ? source->id : 0,
 		.sources = pool_sources(pool),
 	};
+	quarantine_look_soon(registry);
 	pool_figures(pool, &info->free_pages, &info->longest_run);
 	return store_argument(user, info, sizeof(*info));
 }
@@ -399,15 +398,22 @@ static int chardev_release(struct inode *inode, struct file *file)
 static void chardev_show_fdinfo(struct seq_file *seq, struct file *file)
 {
 	const struct client *client = file->private_data;
-	const struct registry *registry = client->registry;
+	const struct user_account *user = client->user;
 
+	quarantine_look_soon(client->registry);
 	seq_printf(seq, "pagespan-client-id:\t%llu\n", client->id);
 	seq_printf(seq, "pagespan-memory-owned:\t%lld KiB\n",
 		   atomic64_read(&client->nr_owned) << (PAGE_SHIFT - 10));
 	seq_printf(seq, "pagespan-memory-quarantined:\t%lld KiB\n",
 		   atomic64_read(&client->nr_quarantined) << (PAGE_SHIFT - 10));
 	seq_printf(seq, "pagespan-memory-quota:\t%llu KiB\n",
-		   quota_pages(registry) << (PAGE_SHIFT - 10));
+		   quota_pages(client, &client->account) << (PAGE_SHIFT - 10));
+	seq_printf(seq, "pagespan-user-id:\t%u\n",
+		   from_kuid_munged(seq_user_ns(seq), user->uid));
+	seq_printf(seq, "pagespan-user-memory:\t%lld KiB\n",
+		   atomic64_read(&user->account.nr_charged) << (PAGE_SHIFT - 10));
+	seq_printf(seq, "pagespan-user-quota:\t%llu KiB\n",
+		   quota_pages(client, &user->account) << (PAGE_SHIFT - 10));
 }
 
 static const struct file_operations chardev_fops = {

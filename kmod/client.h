@@ -4,41 +4,50 @@
 #define PAGESPAN_CLIENT_H
 
 #include <linux/fs.h>
+#include <linux/refcount.h>
 #include <linux/rwsem.h>
-#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "account.h"
+#include "holding.h"
 #include "owner.h"
 #include "pool.h"
+#include "quarantine.h"
+#include "user.h"
 
-/* More than any pool: what runs out is the pool. */
-#define CLIENT_NO_QUOTA	((u64)S64_MAX)
+/**
+ * struct registry_limits - what is chosen when the module is loaded
+ * @client_pages: what each client may be charged, or ACCOUNT_NO_LIMIT
+ * @user_pages: what each user may be charged, or ACCOUNT_NO_LIMIT
+ * @zero_on_free: clear pages when they are freed, not when they are given on
+ */
+struct registry_limits {
+	u64 client_pages;
+	u64 user_pages;
+	bool zero_on_free;
+};
 
 /**
  * struct registry - the clients of a pool and the owner of each of its pages
  * @pool: the pool
+ * @limits: what was chosen
  * @owners: who owns each page
- * @quarantine: a bit a page, set while the page is quarantined
- * @quarantine_lock: protects @quarantine, @nr_quarantined and @retry_delay
- * @nr_quarantined: bits set in @quarantine; the module is held while not 0
- * @retry_delay: jiffies until the next look at the quarantine
- * @retry: looks at the quarantine
- * @clients: open clients by id; its lock protects their charge for quarantine
+ * @quarantine: the freed pages that something holds
+ * @clients: clients by id, those that are closed and still charged included
+ * @nr_open: clients that are open
+ * @users: the users of the clients
  * @last_id: the id given out last; ids start at 1 and are never used again
- * @quota_pages: what each client may be charged, or CLIENT_NO_QUOTA
  * @closed: every page is withdrawn; under pool->resize_lock
  */
 struct registry {
 	struct pool *pool;
+	struct registry_limits limits;
 	struct owner_table owners;
-	unsigned long *quarantine;
-	spinlock_t quarantine_lock;	/* innermost */
-	u64 nr_quarantined;
-	unsigned long retry_delay;
-	struct delayed_work retry;
+	struct quarantine quarantine;
 	struct xarray clients;
+	atomic_t nr_open;
+	struct user_table users;
 	atomic64_t last_id;
-	u64 quota_pages;
 	bool closed;
 };
 
@@ -46,36 +55,48 @@ struct registry {
  * struct client - one open of the device
  * @registry: where it is registered
  * @id: never used for another client
+ * @refs: one while it is open, one for each quarantined page
+ * @user: who opened it
  * @window: the address space that every window of this client is a mapping of
  * @lock: held for reading from the check that a page is owned until it is
  *	mapped, for writing while pages stop being owned and while a 2 MiB entry
  *	is made
- * @nr_charged: pages it owns, is about to own, or that are quarantined for it
+ * @account: pages it owns, is about to own, or that are quarantined for it
  * @nr_owned: pages this client may touch
+ * @holding: where those are
  * @nr_quarantined: pages charged to it that the kernel still holds
+ * @had_huge: a 2 MiB entry was made in a window of it
  */
 struct client {
 	struct registry *registry;
 	u64 id;
+	refcount_t refs;
+	struct user_account *user;
 	struct address_space *window;
 	struct rw_semaphore lock;
-	atomic64_t nr_charged;
+	struct account account;
 	atomic64_t nr_owned;
+	struct holding holding;
 	atomic64_t nr_quarantined;
+	bool had_huge;
 };
 
-int registry_init(struct registry *registry, struct pool *pool, u64 quota_pages);
+int registry_init(struct registry *registry, struct pool *pool,
+		  const struct registry_limits *limits);
 void registry_exit(struct registry *registry);
 
 struct client *client_create(struct registry *registry, struct address_space *window);
 void client_destroy(struct client *client);
+void client_put(struct client *client);
+void client_settle_quarantined(struct client *client, u64 index);
 
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero);
 s64 client_reserve_page(struct client *client, bool zero);
 int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero);
 int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero);
 void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
-void client_publish(struct client *client, u64 first, u64 nr_pages);
+void client_publish_page(struct client *client, u64 index);
+void client_publish(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
 u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
 long client_free_page(struct client *client, u64 index);
 int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);

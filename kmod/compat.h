@@ -6,7 +6,10 @@
 #include <linux/err.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/smp.h>
 #include <linux/version.h>
+
+#include <asm/tlbflush.h>
 
 /* Debian's 6.1 for arm64 is built without ZONE_DEVICE: no pages that need it can be had. */
 #ifndef CONFIG_ZONE_DEVICE
@@ -42,6 +45,35 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long
 #else
 #define COMPAT_HUGE_FAULT(name)	vm_fault_t name(struct vm_fault *vmf, enum page_entry_size size)
 #define compat_is_pmd(size)	((size) == PE_SIZE_PMD)
+#endif
+
+/*
+ * Makes every TLB forget all translations, where the kernel may have lost a 2 MiB
+ * entry without a flush: see flush_translations() in free.c. 6.5 looks at what an
+ * entry is before it takes it for a broken one. What does this for the whole machine is
+ * not for modules on x86, what does it for one CPU is.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0) && defined(CONFIG_TRANSPARENT_HUGEPAGE)
+#ifdef CONFIG_X86
+static inline void compat_flush_this_tlb(void *unused)
+{
+	__flush_tlb_all();
+}
+
+static inline void compat_flush_lost_translations(void)
+{
+	on_each_cpu(compat_flush_this_tlb, NULL, 1);
+}
+#else
+static inline void compat_flush_lost_translations(void)
+{
+	flush_tlb_all();
+}
+#endif
+#else
+static inline void compat_flush_lost_translations(void)
+{
+}
 #endif
 
 /* Memory reserved at boot by name came in 6.11. */

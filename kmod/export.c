@@ -20,19 +20,19 @@
 
 /**
  * struct export - the pages of one dma-buf
- * @pool: where they are
+ * @registry: of the client that owned them
  * @first: index of the first page
  * @nr_pages: number of pages
  */
 struct export {
-	struct pool *pool;
+	struct registry *registry;
 	u64 first;
 	u32 nr_pages;
 };
 
 static struct page *export_page(const struct export *export, u32 i)
 {
-	return pool_page(export->pool, export->first + i);
+	return pool_page(export->registry->pool, export->first + i);
 }
 
 static atomic_long_t *export_count(struct page *page)
@@ -126,6 +126,7 @@ static void export_release(struct dma_buf *dmabuf)
 	struct export *export = dmabuf->priv;
 
 	put_pages(export);
+	quarantine_released(export->registry);
 	kfree(export);
 }
 
@@ -176,7 +177,7 @@ int export_pages(struct client *client, u64 first, u32 nr_pages, int flags)
 	if (!export)
 		return -ENOMEM;
 	*export = (struct export){
-		.pool = client->registry->pool,
+		.registry = client->registry,
 		.first = first,
 		.nr_pages = nr_pages,
 	};

@@ -31,12 +31,35 @@ static long client_max_mb;
 module_param(client_max_mb, long, 0444);
 MODULE_PARM_DESC(client_max_mb, "What one client may own, in MiB (default: the pool)");
 
+static long user_max_mb;
+module_param(user_max_mb, long, 0444);
+MODULE_PARM_DESC(user_max_mb, "What the clients of one user may own together, in MiB (default: the pool)");
+
+static bool zero_on_free;
+module_param(zero_on_free, bool, 0444);
+MODULE_PARM_DESC(zero_on_free, "Clear pages when they are freed (default: as init_on_free= of the kernel)");
+
 static struct pool pool;
 static struct registry registry;
 
+static const long most_mb = SPAN_MAP_MAX_PAGES / PAGES_PER_MB;
+
+/* A limit of which 0 means none. */
+static bool limit_is_valid(const char *name, long mb)
+{
+	if (mb >= 0 && mb <= most_mb)
+		return true;
+	pr_err("%s=%ld is not from 0 to %ld\n", name, mb, most_mb);
+	return false;
+}
+
+static u64 limit_pages(long mb)
+{
+	return mb ? mb * PAGES_PER_MB : ACCOUNT_NO_LIMIT;
+}
+
 static int check_parameters(void)
 {
-	const long most_mb = SPAN_MAP_MAX_PAGES / PAGES_PER_MB;
 	unsigned long ram_mb = totalram_pages() / PAGES_PER_MB;
 
 	if (size_mb != NOT_GIVEN && (size_mb < 1 || size_mb > most_mb)) {
@@ -48,16 +71,11 @@ static int check_parameters(void)
 		       size_mb, ram_mb);
 		return -ENOMEM;
 	}
-	if (max_mb < 0 || max_mb > most_mb) {
-		pr_err("max_mb=%ld is not from 0 to %ld\n", max_mb, most_mb);
+	if (!limit_is_valid("max_mb", max_mb) || !limit_is_valid("client_max_mb", client_max_mb) ||
+	    !limit_is_valid("user_max_mb", user_max_mb))
 		return -EINVAL;
-	}
 	if (max_mb && max_mb < size_mb) {
 		pr_err("max_mb=%ld is less than size_mb=%ld\n", max_mb, size_mb);
-		return -EINVAL;
-	}
-	if (client_max_mb < 0 || client_max_mb > most_mb) {
-		pr_err("client_max_mb=%ld is not from 0 to %ld\n", client_max_mb, most_mb);
 		return -EINVAL;
 	}
 	if (source && !pool_find_source(source)) {
@@ -81,6 +99,7 @@ static void tell_pool(void)
 
 static int __init pagespan_init(void)
 {
+	struct registry_limits limits;
 	int ret;
 
 	BUILD_BUG_ON(PAGE_SHIFT != 12 || BITS_PER_LONG != 64);
@@ -92,8 +111,13 @@ static int __init pagespan_init(void)
 	if (ret)
 		return ret;
 	size_mb = pool.present / PAGES_PER_MB;	/* as sysfs shows it */
-	ret = registry_init(&registry, &pool,
-			    client_max_mb ? client_max_mb * PAGES_PER_MB : CLIENT_NO_QUOTA);
+	zero_on_free |= want_init_on_free();
+	limits = (struct registry_limits){
+		.client_pages = limit_pages(client_max_mb),
+		.user_pages = limit_pages(user_max_mb),
+		.zero_on_free = zero_on_free,
+	};
+	ret = registry_init(&registry, &pool, &limits);
 	if (ret)
 		goto exit_pool;
 	ret = hibernation_init(&registry);
@@ -130,3 +154,4 @@ module_exit(pagespan_exit);
 MODULE_DESCRIPTION("Spans of pages on memory reserved once");
 MODULE_AUTHOR("The pagespan developers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.2.0");

@@ -163,6 +163,7 @@ static vm_fault_t insert_huge(struct client *client, struct vm_fault *vmf, u64 f
 	struct pool *pool = client->registry->pool;
 
 	pool_set_mapped(pool, first);
+	WRITE_ONCE(client->had_huge, true);
 	return vmf_insert_pfn_pmd(vmf, devmap_pfn(pool_page(pool, first)), write);
 }
 
@@ -281,18 +282,18 @@ static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
 				   &next);
 }
 
-static void populate_devmap_page(struct vm_area_struct *vma, struct page *page,
-				 unsigned long address)
+/* For pages below one entry of the table of 2 MiB entries. Compiled twice, as a single page is the hot path. */
+static __always_inline int populate_devmap(struct vm_area_struct *vma, struct page *page, unsigned long address,
+			   u64 nr_pages)
 {
 	spinlock_t *lock;	/* of the table */
 	pte_t *slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
 
-	if (!slot) {
-		apply_devmap(vma, page, address, 1);
-		return;
-	}
-	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), 1);
+	if (!slot)
+		return apply_devmap(vma, page, address, nr_pages);
+	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), nr_pages);
 	compat_unlock_table(slot, lock);
+	return 0;
 }
 
 /**
@@ -312,7 +313,7 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
 		return;
 	vma = find_window(client, address, index);
 	if (vma && pool_is_device(pool, index))
-		populate_devmap_page(vma, pool_page(pool, index), address);
+		populate_devmap(vma, pool_page(pool, index), address, 1);
 	else if (vma)
 		vm_insert_page(vma, address, pool_page(pool, index));
 	mmap_read_unlock(mm);
@@ -323,78 +324,46 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
  * @client: the client
  * @window: the address of index 0
  * @vma: where it was last, NULL at first
- * @table: the table of 4 KiB entries it was in last, locked, or NULL
- * @table_start: the address of that table's first entry
- * @lock: its lock
  */
 struct populate {
 	struct client *client;
 	unsigned long window;
 	struct vm_area_struct *vma;
-	pte_t *table;
-	unsigned long table_start;
-	spinlock_t *lock;	/* of the table */
 };
 
-static void unlock_table(struct populate *populate)
-{
-	if (!populate->table)
-		return;
-	compat_unlock_table(populate->table, populate->lock);
-	populate->table = NULL;
-}
-
-/* The entry for an address, in a table that is locked until another is; NULL as in compat.h. */
-static pte_t *lock_entry(struct populate *populate, unsigned long address)
-{
-	struct mm_struct *mm = populate->vma->vm_mm;
-	unsigned long start = address & PMD_MASK;
-
-	if (!populate->table || populate->table_start != start) {
-		if (populate->table) {
-			unlock_table(populate);
-			cond_resched();
-		}
-		populate->table = compat_lock_table(mm, find_pmd(mm, start), start,
-						    &populate->lock);
-		populate->table_start = start;
-	}
-	return populate->table ? populate->table + pte_index(address) : NULL;
-}
-
-/* For pages below one entry of the table of 2 MiB entries. */
-static int populate_devmap(struct populate *populate, struct page *page, unsigned long address,
-			   u64 nr_pages)
-{
-	struct vm_area_struct *vma = populate->vma;
-	pte_t *slot = lock_entry(populate, address);
-
-	if (!slot)
-		return apply_devmap(vma, page, address, nr_pages);
-	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), nr_pages);
-	return 0;
-}
-
-/* Maps the spans, from the first on, that lie in the table it was in last; how many they are. */
-static u32 populate_table(struct populate *populate, const u64 *firsts, u32 nr, u32 nr_pages)
+/*
+ * Maps the spans, from the first on, that lie in the table of 4 KiB entries of the
+ * first one, if that can be locked; how many they are. Pages of another kind are in
+ * another piece, and so in another table.
+ */
+static u32 populate_table(const struct populate *populate, const u64 *firsts, u32 nr, u32 nr_pages)
 {
 	const struct pool *pool = populate->client->registry->pool;
 	struct vm_area_struct *vma = populate->vma;
-	u64 bytes = (u64)nr_pages << PAGE_SHIFT;
-	unsigned long start, end, address;
-	u32 i;
+	unsigned long address = populate->window + (*firsts << PAGE_SHIFT);
+	unsigned long bytes = (unsigned long)nr_pages << PAGE_SHIFT;
+	unsigned long start, end;
+	spinlock_t *lock;	/* of the table */
+	pte_t *slot;
+	u32 i = 0;
 
-	if (!populate->table || bytes > PMD_SIZE)
+	if (!vma || bytes >= PMD_SIZE || !pool_is_device(pool, *firsts))
 		return 0;
-	start = max(vma->vm_start, populate->table_start);
-	end = min(vma->vm_end, populate->table_start + PMD_SIZE);
-	for (i = 0; i < nr; i++) {
-		address = populate->window + (firsts[i] << PAGE_SHIFT);
-		if (address < start || address + bytes > end)
-			break;
-		make_devmap_entries(vma->vm_mm, populate->table + pte_index(address), address,
+	start = max(vma->vm_start, address & PMD_MASK);
+	end = min(vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
+	if (address < start || address + bytes > end)
+		return 0;
+	slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, start), start, &lock);
+	if (!slot)
+		return 0;
+	do {
+		make_devmap_entries(vma->vm_mm, slot + ((address - start) >> PAGE_SHIFT), address,
 				    devmap_entry(vma, pool_page(pool, firsts[i])), nr_pages);
-	}
+		if (++i == nr)
+			break;
+		address = populate->window + (firsts[i] << PAGE_SHIFT);
+	} while (address >= start && address + bytes <= end);
+	compat_unlock_table(slot, lock);
 	return i;
 }
 
@@ -455,7 +424,6 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 	int ret;
 
 	if (!vma || address < vma->vm_start || address >= vma->vm_end) {
-		unlock_table(populate);
 		vma = find_window(populate->client, address, first);
 		if (!vma)
 			return pages_without_window(address, nr_pages);
@@ -463,13 +431,10 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 	}
 	nr_pages = min_t(u64, nr_pages, (PMD_SIZE - (address & ~PMD_MASK)) >> PAGE_SHIFT);
 	nr_pages = min_t(u64, nr_pages, (vma->vm_end - address) >> PAGE_SHIFT);
-	if (nr_pages == PMD_SIZE >> PAGE_SHIFT) {
-		unlock_table(populate);
-		if (populate_huge(populate->client, vma, address))
-			return nr_pages;
-	}
+	if (nr_pages == PMD_SIZE >> PAGE_SHIFT && populate_huge(populate->client, vma, address))
+		return nr_pages;
 	if (pool_is_device(pool, first))
-		ret = populate_devmap(populate, pool_page(pool, first), address, nr_pages);
+		ret = populate_devmap(vma, pool_page(pool, first), address, nr_pages);
 	else if (nr_pages == 1)
 		ret = vm_insert_page(vma, address, pool_page(pool, first));
 	else
@@ -488,8 +453,7 @@ static bool populate_stretch(struct populate *populate, u64 first, u64 nr_pages)
 		nr_pages -= part;
 		if (!part || !nr_pages)
 			return part;
-		if (!populate->table)
-			cond_resched();
+		cond_resched();
 	}
 }
 
@@ -518,13 +482,14 @@ void mapping_populate(struct client *client, unsigned long window, const u64 *fi
 		return;
 	for (; nr; firsts += spans, nr -= spans) {
 		spans = populate_table(&populate, firsts, nr, nr_pages);
-		if (spans)
+		if (spans) {
+			cond_resched();
 			continue;
+		}
 		spans = spans_side_by_side(firsts, nr, nr_pages);
 		if (!populate_stretch(&populate, *firsts, (u64)spans * nr_pages))
 			break;
 	}
-	unlock_table(&populate);
 	mmap_read_unlock(mm);
 }
 

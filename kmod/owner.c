@@ -62,15 +62,20 @@ static u64 part_end(u64 first, u64 end)
 /* Words looked at, or written, without a branch for each. */
 #define OWNER_STRIDE	8
 
-/* Whether a stride of words, without the bits of ignore, are all word. */
-static __always_inline bool stride_is(const u64 *words, u64 word, u64 ignore)
+/* Whether a stride of words, without the bits of ignore, are all word; or none is, if same is false. */
+static __always_inline bool stride_is(const u64 *words, u64 word, u64 ignore, bool same)
 {
+	bool found = false;
 	u64 differ = 0;
 	int i;
 
-	for (i = 0; i < OWNER_STRIDE; i++)
-		differ |= READ_ONCE(words[i]) ^ word;
-	return !(differ & ~ignore);
+	for (i = 0; i < OWNER_STRIDE; i++) {
+		u64 difference = (READ_ONCE(words[i]) ^ word) & ~ignore;
+
+		differ |= difference;
+		found |= !difference;
+	}
+	return same ? !differ : !found;
 }
 
 static __always_inline void write_stride(u64 *words, u64 word)
@@ -89,7 +94,7 @@ static __always_inline void write_stride(u64 *words, u64 word)
  * counted is behind the branch on those words, and its loads are behind the
  * barrier: together an acquire of each.
  */
-static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word, u64 ignore,
+static __always_inline u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word, u64 ignore,
 	       bool same)
 {
 	u64 end = first + nr_pages;
@@ -106,8 +111,8 @@ static u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 wor
 		} else {
 			const u64 *pages = table->pages;
 
-			while (same && stop - index >= OWNER_STRIDE &&
-			       stride_is(&pages[index], word, ignore))
+			while (stop - index >= OWNER_STRIDE &&
+			       stride_is(&pages[index], word, ignore, same))
 				index += OWNER_STRIDE;
 			while (index < stop &&
 			       ((READ_ONCE(pages[index]) & ~ignore) == word) == same)

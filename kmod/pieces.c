@@ -534,7 +534,7 @@ static bool withdraw(struct pool *pool, struct pool_piece *piece)
 
 	for (done = 0; done < piece->nr_pages; done += part) {
 		part = min_t(u64, piece->nr_pages - done, PAGESPAN_MAX_PAGES);
-		if (pool_alloc_at(pool, piece->first + done, part)) {
+		if (pool_alloc_at(pool, NULL, piece->first + done, part)) {
 			if (done)
 				pool_free(pool, piece->first, done);
 			return false;

@@ -73,16 +73,35 @@ static void park(struct pool *pool, u64 first, u32 nr_pages)
 	pool->parked[pool->nr_parked++] = (struct pool_span){ first, nr_pages };
 }
 
+/*
+ * Charges for pages that were just taken, under the same hold of the lock under
+ * which there was room for them.
+ */
+static inline s64 charged(struct account *account, s64 first, u32 nr_pages)
+{
+	if (first >= 0)
+		account_charge(account, nr_pages);
+	return first;
+}
+
+static s64 search_step(struct pool *pool, struct account *account, struct span_map_search *search)
+{
+	if (account_room(account) < search->nr_pages)
+		return -EDQUOT;
+	unpark(pool);
+	return charged(account, span_map_alloc_step(&pool->map, search), search->nr_pages);
+}
+
 /* The lock is dropped between the steps of an aligned search. */
-static noinline s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
+static noinline s64 search(struct pool *pool, struct account *account, u32 nr_pages,
+			   u32 align_pages)
 {
 	struct span_map_search search = { .nr_pages = nr_pages, .align_pages = align_pages };
 	s64 first;
 
 	for (;;) {
 		spin_lock(&pool->lock);
-		unpark(pool);
-		first = span_map_alloc_step(&pool->map, &search);
+		first = search_step(pool, account, &search);
 		spin_unlock(&pool->lock);
 		if (first != -EAGAIN)
 			return first;
@@ -93,66 +112,89 @@ static noinline s64 search(struct pool *pool, u32 nr_pages, u32 align_pages)
 /**
  * pool_alloc() - take a run of free pages
  * @pool: the pool
+ * @account: who is charged, or NULL
  * @nr_pages: 1 to PAGESPAN_MAX_PAGES
  * @align_pages: a power of two up to PAGESPAN_MAX_ALIGN
  *
- * Return: index of the first page, or -ENOMEM if no run is long enough.
+ * Return: index of the first page, -EDQUOT if the account has no room for them, or
+ * -ENOMEM if no run is long enough.
  */
-s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages)
+s64 pool_alloc(struct pool *pool, struct account *account, u32 nr_pages, u32 align_pages)
 {
-	s64 first;
+	s64 first = -EDQUOT;
 
 	spin_lock(&pool->lock);
-	first = take_parked(pool, nr_pages, align_pages);
+	if (account_room(account) >= nr_pages)
+		first = charged(account, take_parked(pool, nr_pages, align_pages), nr_pages);
 	spin_unlock(&pool->lock);
-	return first >= 0 ? first : search(pool, nr_pages, align_pages);
+	return first != -ENOENT ? first : search(pool, account, nr_pages, align_pages);
 }
 
 /**
  * pool_alloc_at() - take exactly these pages
  * @pool: the pool
+ * @account: who is charged, or NULL
  * @first: index of the first page
  * @nr_pages: 1 to PAGESPAN_MAX_PAGES
  *
- * Return: 0, -EBUSY if one of them is not free or not there, -EINVAL if they
- * leave the index space.
+ * An account without room learns nothing of the pages.
+ *
+ * Return: 0, -EDQUOT if the account has no room for them, -EBUSY if one of them
+ * is not free or not there, -EINVAL if they leave the index space.
  */
-int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages)
+int pool_alloc_at(struct pool *pool, struct account *account, u64 first, u32 nr_pages)
 {
-	int ret;
+	int ret = -EDQUOT;
 
 	spin_lock(&pool->lock);
-	unpark(pool);
-	ret = span_map_alloc_at(&pool->map, first, nr_pages);
+	if (account_room(account) >= nr_pages) {
+		unpark(pool);
+		ret = charged(account, span_map_alloc_at(&pool->map, first, nr_pages), nr_pages);
+	}
 	spin_unlock(&pool->lock);
 	return ret;
 }
 
-/**
- * pool_alloc_pages() - take single free pages, several at once
- * @pool: the pool
- * @pages: where to put their indices
- * @nr: how many are wanted, at least 1
- *
- * Where free pages lie far apart a call gives fewer than there are.
- *
- * Return: how many were taken, at most @nr; 0 only if no page is free.
- */
-u32 pool_alloc_pages(struct pool *pool, u64 *pages, u32 nr)
+static u32 take_pages(struct pool *pool, u64 *pages, u32 nr)
 {
-	u32 got = 1;
-	u32 drains, taken;
+	u32 taken = take_parked_pages(pool, pages, nr);
+	u32 drains, got = 1;
 
-	spin_lock(&pool->lock);
-	taken = take_parked_pages(pool, pages, nr);
 	if (taken < nr)
 		unpark(pool);
 	for (drains = 0; taken < nr && got && drains < POOL_DRAINS; drains++) {
 		got = span_map_alloc_pages(&pool->map, pages + taken, nr - taken);
 		taken += got;
 	}
-	spin_unlock(&pool->lock);
 	return taken;
+}
+
+/**
+ * pool_alloc_pages() - take single free pages, several at once
+ * @pool: the pool
+ * @account: who is charged
+ * @pages: where to put their indices
+ * @nr: how many are wanted, at least 1
+ *
+ * Where free pages lie far apart a call gives fewer than there are.
+ *
+ * Return: how many were taken, at least 1 and at most @nr; -EDQUOT if the account
+ * has no room for one, -ENOMEM if no page is free.
+ */
+int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32 nr)
+{
+	u32 taken = 0;
+
+	spin_lock(&pool->lock);
+	nr = min_t(u64, nr, account_room(account));
+	if (nr) {
+		taken = take_pages(pool, pages, nr);
+		account_charge(account, taken);
+	}
+	spin_unlock(&pool->lock);
+	if (!nr)
+		return -EDQUOT;
+	return taken ?: -ENOMEM;
 }
 
 /* The lock is held for at most PAGESPAN_MAX_PAGES pages at a time. */
@@ -257,6 +299,13 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	return bits != 1;
 }
 
+/* Clears a page; whether the scheduler and signals are to be looked at then. */
+static inline bool zero_page(const struct pool *pool, u64 index)
+{
+	clear_highpage(pool_page(pool, index));
+	return !(index % POOL_PIECE);
+}
+
 /**
  * pool_zero() - clear pages that nobody can reach
  * @pool: the pool
@@ -264,19 +313,35 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
  * @nr_pages: number of pages
  *
  * Context: process context, no lock held.
+ */
+void pool_zero(struct pool *pool, u64 first, u64 nr_pages)
+{
+	u64 index;
+
+	for (index = first; index < first + nr_pages; index++)
+		if (zero_page(pool, index))
+			cond_resched();
+}
+
+/**
+ * pool_zero_killable() - pool_zero() for a process that may be killed meanwhile
+ * @pool: the pool
+ * @first: index of the first page
+ * @nr_pages: number of pages
+ *
+ * Context: process context, no lock held.
  * Return: 0, or -EINTR if a fatal signal arrived; then only some are cleared.
  */
-int pool_zero(struct pool *pool, u64 first, u64 nr_pages)
+int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages)
 {
 	u64 index;
 
 	for (index = first; index < first + nr_pages; index++) {
-		clear_highpage(pool_page(pool, index));
-		if (!(index % POOL_PIECE)) {
-			if (fatal_signal_pending(current))
-				return -EINTR;
-			cond_resched();
-		}
+		if (!zero_page(pool, index))
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <linux/pagespan.h>
 
+#include "account.h"
 #include "span_map.h"
 
 struct dev_pagemap;
@@ -101,7 +102,7 @@ struct pool_span {
 /* What pool->blocks says beside the page frame. */
 #define POOL_BLOCK_DEVICE	0x1UL	/* its pages are ZONE_DEVICE pages */
 #define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
-#define POOL_BLOCK_MAPPED	2	/* number of the bit set while a 2 MiB entry may map it */
+#define POOL_BLOCK_MAPPED	2	/* number of the bit set while a 2 MiB entry may map it, or a TLB */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 
@@ -159,14 +160,15 @@ const char *pool_why_not_huge(const struct pool *pool);
 int pool_tell_sources(const struct pool *pool, char *buf, size_t bytes);
 int pool_tell_why_not(const struct pool *pool, char *buf, size_t bytes, const char *separator);
 
-s64 pool_alloc(struct pool *pool, u32 nr_pages, u32 align_pages);
-int pool_alloc_at(struct pool *pool, u64 first, u32 nr_pages);
-u32 pool_alloc_pages(struct pool *pool, u64 *pages, u32 nr);
+s64 pool_alloc(struct pool *pool, struct account *account, u32 nr_pages, u32 align_pages);
+int pool_alloc_at(struct pool *pool, struct account *account, u64 first, u32 nr_pages);
+int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32 nr);
 void pool_free(struct pool *pool, u64 first, u64 nr_pages);
 void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u32 nr);
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
-int pool_zero(struct pool *pool, u64 first, u64 nr_pages);
+void pool_zero(struct pool *pool, u64 first, u64 nr_pages);
+int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages);
 
 /**
  * pool_block() - what pool->blocks says of a page's megablock
@@ -231,17 +233,29 @@ static inline void pool_set_mapped(struct pool *pool, u64 index)
 }
 
 /**
- * pool_clear_mapped() - note that every mapping of a megablock is about to go
+ * pool_is_mapped() - whether a 2 MiB entry may map a megablock, or did
  * @pool: the pool
- * @index: of its first page
+ * @index: of a page in it
  *
- * Return: true if it was noted that a 2 MiB entry maps it.
+ * Return: true if it was noted since pool_clear_mapped().
  */
-static inline bool pool_clear_mapped(struct pool *pool, u64 index)
+static inline bool pool_is_mapped(const struct pool *pool, u64 index)
 {
-	return pool_block(pool, index) & BIT(POOL_BLOCK_MAPPED) &&
-	       test_and_clear_bit(POOL_BLOCK_MAPPED,
-				  &pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES]);
+	return pool_block(pool, index) & BIT(POOL_BLOCK_MAPPED);
+}
+
+/**
+ * pool_clear_mapped() - note that neither a page table nor a TLB maps a megablock
+ * @pool: the pool
+ * @index: of a page in it
+ *
+ * A page of it must not be free yet that was owned when it was mapped: until
+ * then no 2 MiB entry can be made for it.
+ */
+static inline void pool_clear_mapped(struct pool *pool, u64 index)
+{
+	if (pool_is_mapped(pool, index))
+		clear_bit(POOL_BLOCK_MAPPED, &pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES]);
 }
 
 /**

@@ -53,17 +53,6 @@ static u64 find_longest_run(void)
 	return longest;
 }
 
-static unsigned int count_clients(void)
-{
-	struct client *client;
-	unsigned long id;
-	unsigned int nr = 0;
-
-	xa_for_each(&stats_registry->clients, id, client)
-		nr++;
-	return nr;
-}
-
 static ssize_t emit_sources(char *buf)
 {
 	int length = pool_tell_sources(stats_registry->pool, buf, PAGE_SIZE - 1);
@@ -81,6 +70,14 @@ static ssize_t emit_why_not(char *buf)
 	length = pool_tell_why_not(pool, buf, PAGE_SIZE - 1, "\n");
 	mutex_unlock(&pool->resize_lock);
 	return length + sysfs_emit_at(buf, length, "\n");
+}
+
+/* 0 if there is none, as user_max_mb= has it. */
+static ssize_t emit_user_limit(char *buf)
+{
+	u64 limit = stats_registry->limits.user_pages;
+
+	return sysfs_emit(buf, "%llu\n", limit == ACCOUNT_NO_LIMIT ? 0 : limit);
 }
 
 /* As nr_hugepages: what can be had is had, and reading it back tells. */
@@ -108,8 +105,16 @@ STATS_ATTRIBUTE(max_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->max_p
 STATS_ATTRIBUTE(free_pages, sysfs_emit(buf, "%llu\n", count_free_pages()));
 STATS_ATTRIBUTE(longest_run, sysfs_emit(buf, "%llu\n", find_longest_run()));
 STATS_ATTRIBUTE(quarantined_pages,
-		sysfs_emit(buf, "%llu\n", READ_ONCE(stats_registry->nr_quarantined)));
-STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%u\n", count_clients()));
+		sysfs_emit(buf, "%llu\n", READ_ONCE(stats_registry->quarantine.nr_pages)));
+STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%d\n", atomic_read(&stats_registry->nr_open)));
+
+STATS_ATTRIBUTE(user_max_pages, emit_user_limit(buf));
+
+static ssize_t users_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return user_table_tell(&stats_registry->users, buf, PAGE_SIZE);
+}
+static DEVICE_ATTR(users, 0400, users_show, NULL);
 
 static struct attribute *pool_attributes[] = {
 	&dev_attr_source.attr,
@@ -122,6 +127,8 @@ static struct attribute *pool_attributes[] = {
 	&dev_attr_longest_run.attr,
 	&dev_attr_quarantined_pages.attr,
 	&dev_attr_clients.attr,
+	&dev_attr_user_max_pages.attr,
+	&dev_attr_users.attr,
 	NULL
 };
 
