@@ -149,16 +149,18 @@ free_firsts:
 static long ioctl_alloc_at(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_alloc_at *at = arg;
+	const struct pool *pool = client->registry->pool;
+	u64 first;
 	int ret;
 
 	if (!alloc_flags_valid(at->flags, at->window) || at->__reserved)
 		return -EINVAL;
-	if (!at->nr_pages || at->nr_pages > PAGESPAN_MAX_PAGES)
+	if (at->nr_pages > PAGESPAN_MAX_PAGES || !pool_contains(pool, at->first, at->nr_pages))
 		return -EINVAL;
-	ret = client_reserve_at(client, at->first, at->nr_pages, at->flags & PAGESPAN_ALLOC_ZERO);
+	first = pool_clamp(pool, at->first);
+	ret = client_reserve_at(client, first, at->nr_pages, at->flags & PAGESPAN_ALLOC_ZERO);
 	if (!ret)
-		populate_and_publish(client, at->flags, at->window, &(u64){ at->first }, 1,
-				     at->nr_pages);
+		populate_and_publish(client, at->flags, at->window, &first, 1, at->nr_pages);
 	return ret;
 }
 
@@ -255,7 +257,8 @@ static long ioctl_query(struct client *client, void *arg, void __user *user)
 	if (query->state || query->nr_pages > PAGESPAN_MAX_PAGES ||
 	    !pool_contains(client->registry->pool, query->first, query->nr_pages))
 		return -EINVAL;
-	query->state = client_query(client, query->first, &query->nr_pages);
+	query->state = client_query(client, pool_clamp(client->registry->pool, query->first),
+				    &query->nr_pages);
 	return store_argument(user, query, sizeof(*query));
 }
 
@@ -263,24 +266,29 @@ static long ioctl_phys(struct client *client, void *arg, void __user *user)
 {
 	struct pagespan_phys *request = arg;
 	struct pool *pool = client->registry->pool;
+	u64 index;
 
 	if (!capable(CAP_SYS_RAWIO))
 		return -EPERM;
-	if (request->__reserved || request->address ||
-	    !pool_contains(pool, request->index, 1) || !client_owns(client, request->index, 1))
+	if (request->__reserved || request->address || !pool_contains(pool, request->index, 1))
 		return -EINVAL;
-	request->address = page_to_phys(pool_page(pool, request->index));
+	index = pool_clamp(pool, request->index);
+	if (!client_owns(client, index, 1))
+		return -EINVAL;
+	request->address = page_to_phys(pool_page(pool, index));
 	return store_argument(user, request, sizeof(*request));
 }
 
 static long ioctl_export(struct client *client, void *arg, void __user *user)
 {
 	const struct pagespan_export *request = arg;
+	const struct pool *pool = client->registry->pool;
 
 	if (request->flags & ~O_CLOEXEC || request->nr_pages > PAGESPAN_MAX_PAGES ||
-	    !pool_contains(client->registry->pool, request->first, request->nr_pages))
+	    !pool_contains(pool, request->first, request->nr_pages))
 		return -EINVAL;
-	return export_pages(client, request->first, request->nr_pages, request->flags);
+	return export_pages(client, pool_clamp(pool, request->first), request->nr_pages,
+			    request->flags);
 }
 
 union ioctl_argument {

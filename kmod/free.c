@@ -201,6 +201,7 @@ long client_free_page(struct client *client, u64 index)
 
 	if (index >= registry->pool->nr_pages)
 		return -EINVAL;
+	index = pool_clamp(registry->pool, index);
 	down_write(&client->lock);
 	owned = owner_change(&registry->owners, index, owner_word(client->id, OWNER_OWNED),
 			     owner_word(client->id, OWNER_FREE));
@@ -247,6 +248,7 @@ struct group {
  */
 static void leave_together(struct client *client, struct group *group, u32 nr)
 {
+	const struct pool *pool = client->registry->pool;
 	struct owner_table *owners = &client->registry->owners;
 	const struct span_map_range *range = group->ranges;
 	struct span_map_range *last = NULL;
@@ -256,8 +258,9 @@ static void leave_together(struct client *client, struct group *group, u32 nr)
 	for (; group->nr_asked < nr; group->nr_asked++, range++) {
 		u64 first = range->first, nr_pages = range->nr_pages;
 
-		if (!pool_contains(client->registry->pool, first, nr_pages))
+		if (!pool_contains(pool, first, nr_pages))
 			break;
+		first = pool_clamp(pool, first);
 		if (last && (first + nr_pages - start > GROUP_PAGES || !joins(client, end, range) ||
 			     (first != end && group->nr == GROUP_RANGES)))
 			break;

@@ -104,22 +104,24 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	struct pool *pool = client->registry->pool;
 	struct page *page;
 	vm_fault_t ret;
+	u64 index;
 
 	if (vmf->pgoff >= pool->nr_pages)
 		return VM_FAULT_SIGBUS;
+	index = pool_clamp(pool, vmf->pgoff);
 	down_read(&client->lock);
-	page = client_owns(client, vmf->pgoff, 1) ? pool_page(pool, vmf->pgoff) : NULL;
+	page = client_owns(client, index, 1) ? pool_page(pool, index) : NULL;
 	if (!page)
 		ret = VM_FAULT_SIGBUS;
 	else if (is_huge(READ_ONCE(*vmf->pmd)))
 		ret = VM_FAULT_NOPAGE;
-	else if (pool_is_device(pool, vmf->pgoff))
+	else if (pool_is_device(pool, index))
 		ret = vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
 	else
 		ret = vmf_insert_page(vmf->vma, vmf->address, page);
 	up_read(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
-		stats_count(STATS_FAULT, fault, client->id, vmf->pgoff, 1);
+		stats_count(STATS_FAULT, fault, client->id, index, 1);
 	return ret;
 }
 

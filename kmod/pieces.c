@@ -433,6 +433,7 @@ int pool_init(struct pool *pool, const struct pool_source *only, u64 nr_pages, u
 	spin_lock_init(&pool->lock);
 	mutex_init(&pool->resize_lock);
 	INIT_LIST_HEAD(&pool->pieces);
+	pool->looked_at = jiffies - 1;
 	pool->only = only;
 	pool->nr_pages = S64_MAX;	/* fixed below */
 	ret = take_first(pool, only, nr_pages, max_pages ?: SPAN_MAP_MAX_PAGES);

@@ -263,6 +263,30 @@ void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
 	spin_unlock(&pool->lock);
 }
 
+/**
+ * pool_recent_figures() - pool_figures(), for whoever may read them
+ * @pool: the pool
+ * @free_pages: where to put the number of free pages
+ * @longest_run: where to put the length of the longest run
+ *
+ * Looks once in a jiffy, so that readers, however many, do not keep those waiting who
+ * want pages; in between it tells what it saw.
+ */
+void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run)
+{
+	unsigned long last = READ_ONCE(pool->looked_at);
+	unsigned long now = jiffies;
+
+	if (last != now && cmpxchg(&pool->looked_at, last, now) == last) {
+		pool_figures(pool, free_pages, longest_run);
+		WRITE_ONCE(pool->recent_free, *free_pages);
+		WRITE_ONCE(pool->recent_longest, *longest_run);
+		return;
+	}
+	*free_pages = READ_ONCE(pool->recent_free);
+	*longest_run = READ_ONCE(pool->recent_longest);
+}
+
 static __always_inline int count(const struct page *page)
 {
 	/* A plain load: one that changes meanwhile is harmless either way. */

@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/spinlock.h>
 
 #include <linux/pagespan.h>
@@ -124,6 +125,9 @@ struct pool_span {
  * @resize_lock: serialises growing and shrinking; protects @pieces and @why_not
  * @pieces: all there are, by index
  * @source_pages: pages from each source; written under @resize_lock
+ * @looked_at: when pool_recent_figures() looked last, in jiffies
+ * @recent_free: the free pages that it saw
+ * @recent_longest: the longest run that it saw
  * @why_not: for each source, why there is nothing or no more from it
  */
 struct pool {
@@ -140,6 +144,9 @@ struct pool {
 	struct mutex resize_lock;	/* see client.c for the order of locks */
 	struct list_head pieces;
 	u64 source_pages[POOL_SOURCES];
+	unsigned long looked_at;
+	u64 recent_free;
+	u64 recent_longest;
 	char why_not[POOL_SOURCES][POOL_WHY_BYTES];
 };
 
@@ -166,6 +173,7 @@ int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32
 void pool_free(struct pool *pool, u64 first, u64 nr_pages);
 void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u32 nr);
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
+void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
 void pool_zero(struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages);
@@ -270,6 +278,18 @@ static inline void pool_clear_mapped(struct pool *pool, u64 index)
 static inline bool pool_contains(const struct pool *pool, u64 first, u64 nr_pages)
 {
 	return nr_pages && first < pool->nr_pages && nr_pages <= pool->nr_pages - first;
+}
+
+/**
+ * pool_clamp() - keep a CPU that guesses from using an index outside the pool
+ * @pool: the pool
+ * @index: an index from a program, found to be below pool->nr_pages
+ *
+ * Return: the index.
+ */
+static inline u64 pool_clamp(const struct pool *pool, u64 index)
+{
+	return array_index_nospec(index, pool->nr_pages);
 }
 
 #endif

@@ -41,7 +41,7 @@ static u64 count_free_pages(void)
 {
 	u64 pages, longest;
 
-	pool_figures(stats_registry->pool, &pages, &longest);
+	pool_recent_figures(stats_registry->pool, &pages, &longest);
 	return pages;
 }
 
@@ -49,7 +49,7 @@ static u64 find_longest_run(void)
 {
 	u64 pages, longest;
 
-	pool_figures(stats_registry->pool, &pages, &longest);
+	pool_recent_figures(stats_registry->pool, &pages, &longest);
 	return longest;
 }
 
@@ -70,6 +70,12 @@ static ssize_t emit_why_not(char *buf)
 	length = pool_tell_why_not(pool, buf, PAGE_SIZE - 1, "\n");
 	mutex_unlock(&pool->resize_lock);
 	return length + sysfs_emit_at(buf, length, "\n");
+}
+
+static u64 count_quarantined_pages(void)
+{
+	quarantine_look_soon(stats_registry);
+	return READ_ONCE(stats_registry->quarantine.nr_pages);
 }
 
 /* 0 if there is none, as user_max_mb= has it. */
@@ -104,8 +110,7 @@ STATS_ATTRIBUTE(nr_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->nr_pag
 STATS_ATTRIBUTE(max_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->max_pages));
 STATS_ATTRIBUTE(free_pages, sysfs_emit(buf, "%llu\n", count_free_pages()));
 STATS_ATTRIBUTE(longest_run, sysfs_emit(buf, "%llu\n", find_longest_run()));
-STATS_ATTRIBUTE(quarantined_pages,
-		sysfs_emit(buf, "%llu\n", READ_ONCE(stats_registry->quarantine.nr_pages)));
+STATS_ATTRIBUTE(quarantined_pages, sysfs_emit(buf, "%llu\n", count_quarantined_pages()));
 STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%d\n", atomic_read(&stats_registry->nr_open)));
 
 STATS_ATTRIBUTE(user_max_pages, emit_user_limit(buf));

@@ -37,10 +37,12 @@ refused_registers() {
 		refused phys=0xfec00000,2M 'memory at 0xfec00000 is in use'
 }
 
-# The quota test is a program, which takes what it may own as its argument.
-quota_is_kept() {
-	load size_mb=16 client_max_mb=1 || return 1
-	"$directory/quota" 256
+# with PARAMETERS PROGRAM [ARGUMENT...]: a program of this directory, with the module loaded so
+with() {
+	# shellcheck disable=SC2086 # several parameters
+	load $1 || return 1
+	shift
+	"$directory/$@"
 	status=$?
 	unload && [ "$status" -eq 0 ]
 }
@@ -75,7 +77,7 @@ needs /sys/module/pagespan/parameters
 remember
 
 echo "TAP version 13"
-echo "1..18"
+echo "1..21"
 unload_while_open
 result $? module.is_not_unloaded_while_the_device_is_open
 unload
@@ -107,8 +109,14 @@ refused source=moon 'source=moon is not one of'
 result $? module.unknown_source_is_refused_with_a_message
 refused client_max_mb=-1 'client_max_mb=-1 is not from 0'
 result $? module.negative_quota_is_refused_with_a_message
-quota_is_kept
+refused user_max_mb=-1 'user_max_mb=-1 is not from 0'
+result $? module.negative_limit_of_users_is_refused_with_a_message
+with 'size_mb=16 client_max_mb=1' quota 256
 result $? module.client_cannot_own_more_than_its_quota
+with 'source=contig size_mb=64 client_max_mb=8 user_max_mb=16' users 2048 4096
+result $? module.clients_of_a_user_cannot_own_more_than_its_limit_together
+with 'size_mb=16 zero_on_free=1' zeroed
+result $? module.freed_pages_are_cleared_at_once_if_asked_for
 reload_keeps_memory
 result $? module.loading_and_unloading_loses_no_memory
 load_as_before

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -197,6 +198,14 @@ static inline bool pages_hold(const char *pages, unsigned long nr_pages, char by
 			return false;
 	}
 	return true;
+}
+
+/* For programs that a script runs: says what does not hold; whether it does not. */
+static inline int expect(bool holds, const char *what)
+{
+	if (!holds)
+		printf("# %s\n", what);
+	return !holds;
 }
 
 /* Waits up to two seconds for a condition that another context makes true. */

@@ -11,13 +11,6 @@
 #define THREADS		3
 #define CHURN_ROUNDS	60
 
-static int expect(bool holds, const char *what)
-{
-	if (!holds)
-		printf("# %s\n", what);
-	return !holds;
-}
-
 /* Asks for a size of the pool; the size it has then. */
 static uint64_t resize(uint64_t nr_pages)
 {

@@ -6,13 +6,6 @@
 
 #include "pagespan_test.h"
 
-static int expect(bool holds, const char *what)
-{
-	if (!holds)
-		printf("# %s\n", what);
-	return !holds;
-}
-
 /* Whether a client that owns nothing is charged for nothing. */
 static bool all_can_be_had(int fd, long quota)
 {
