@@ -5,7 +5,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
-VERSION := 0.1.0
+VERSION := 0.2.0
 SONAME := libpagespan.so.1
 FFI_SONAME := libpagespan-ffi.so.1
 

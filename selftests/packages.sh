@@ -12,7 +12,7 @@ kept=$build/packages
 work=$(mktemp -d)
 root=$work/root
 trap 'rm -rf "$work"' EXIT
-first=0.1.0 second=0.1.1
+first=0.2.0 second=0.2.1
 tests=0
 failures=0
 

@@ -9,7 +9,10 @@
  * One open of the device is a client.  It owns the pages it allocates until it
  * frees them or the last file descriptor of the open is closed, whoever
  * allocated through it: a descriptor that is inherited, duplicated or passed on
- * is the same client.
+ * is the same client. What it owns, and what it has freed while the kernel still
+ * held it, is charged to it and to the user who opened it, by the real uid; both may
+ * have a limit. A closed client, and so its user, stays charged for pages that are
+ * still held, exported ones among them, until they are released.
  *
  * mmap() of the device gives the client its window:
  *
@@ -116,7 +119,8 @@
  *
  * A page that another client owned last, or that is new from the system, reads
  * as zeros; a page that this client owned last keeps what it holds, unless
- * PAGESPAN_ALLOC_ZERO asks for zeros.
+ * PAGESPAN_ALLOC_ZERO asks for zeros, or the module clears what is freed
+ * (zero_on_free=).
  *
  * PAGESPAN_ALLOC_POPULATE maps what it can: a page whose address in @window is
  * not a writable window of this client stays for a fault to map, without an
@@ -129,7 +133,7 @@
  *
  *	ENOMEM	no run of free pages is long enough (exact: nothing that fits
  *		is ever refused)
- *	EDQUOT	the client would own more than its quota
+ *	EDQUOT	the client, or its user, would be charged for more than allowed
  *	EINVAL	@nr_pages, @align_pages, @count or @window is out of range
  *	EINTR	a fatal signal arrived
  */
@@ -159,8 +163,8 @@ struct pagespan_alloc {
  *
  * Return: 0, or
  *
+ *	EDQUOT, EINTR	as PAGESPAN_ALLOC; EDQUOT whether or not the pages are free
  *	EBUSY	one of the pages is not free, or not there
- *	EDQUOT, EINTR	as PAGESPAN_ALLOC
  *	EINVAL	the range leaves the pool, or @nr_pages or @window is out of range
  */
 struct pagespan_alloc_at {
@@ -194,7 +198,7 @@ struct pagespan_range {
  *
  * A range is any set of consecutive pages that the client owns: all of a span,
  * a part of one, or several.  When the call returns no mapping reaches a freed
- * page.  A page near a freed one may lose its mapping, never what it holds; the
+ * page, nor does what a CPU remembers of one.  A page near a freed one may lose its mapping, never what it holds; the
  * next touch maps it again.  A page that the kernel itself still holds, for
  * direct I/O in flight say, is quarantined: no longer the client's to touch, but
  * charged to it, and given to nobody until it is released.
@@ -231,7 +235,9 @@ struct pagespan_free {
  * @longest_run: length of the longest run of free pages
  * @owned_pages: pages that this client owns
  * @quarantined_pages: pages charged to this client but still held by the kernel
- * @quota_pages: what @owned_pages and @quarantined_pages together may reach
+ * @quota_pages: what @owned_pages and @quarantined_pages together may reach: the
+ *	least of the limits of the client and of its user, and @pool_pages. Other
+ *	clients of the user may leave less of it
  * @source: where the pool's memory is from, enum pagespan_source; if from
  *	several, the best of them; 0 if the pool has no page
  * @sources: bit 1 << source for each source that some of it is from
