@@ -238,12 +238,25 @@ static void nothing(struct bench *bench)
 	(void)bench;
 }
 
-/* ---- preparing pagespan ---- */
-
 static int open_client(void)
 {
 	return (int)checked(open("/dev/pagespan", O_RDWR | O_CLOEXEC), "/dev/pagespan");
 }
+
+/* A client that owns one page, where alloc_at says. */
+static void pagespan_open_and_own(struct bench *bench)
+{
+	bench->other_fd = open_client();
+	checked(ioctl(bench->other_fd, PAGESPAN_ALLOC_AT, &bench->alloc_at), "ALLOC_AT");
+}
+
+static void pagespan_close(struct bench *bench)
+{
+	checked(close(bench->other_fd), "close");
+	bench->other_fd = -1;
+}
+
+/* ---- preparing pagespan ---- */
 
 /* A window of its own for each workload: its page tables are then as that workload makes them. */
 static void prepare_client(struct bench *bench)
@@ -277,6 +290,21 @@ static void prepare_unaligned(struct bench *bench)
 		.window = bench->alloc.window,
 		.nr_pages = bench->shape->nr_pages,
 	};
+}
+
+static void prepare_first_page(struct bench *bench)
+{
+	prepare_client(bench);
+	bench->alloc_at = (struct pagespan_alloc_at){
+		.size = sizeof(bench->alloc_at),
+		.nr_pages = 1,
+	};
+}
+
+static void prepare_last_page(struct bench *bench)
+{
+	prepare_first_page(bench);
+	bench->alloc_at.first = bench->info.nr_pages - 1;
 }
 
 /* The other client takes every page there is; the answer is the first page of the longest span. */
@@ -409,6 +437,7 @@ static void prepare_memfd(struct bench *bench)
 #define POPULATE PAGESPAN_ALLOC_POPULATE
 
 static const struct shape one_page = {1, 1, 1, .runs = 500};
+static const struct shape one_client = {1, 1, 1, .runs = 50};
 static const struct shape single_pages = {SINGLES, 1, 1, .runs = 200};
 static const struct shape megablock = {1, MEGABLOCK, MEGABLOCK, .runs = 21};
 
@@ -420,6 +449,12 @@ static const struct workload call_workloads[] = {
 	{"PAGESPAN_INFO", &one_page,
 	 &(const struct method){.prepare = prepare_client,
 				.phases = {pagespan_info, nothing, nothing}}},
+	{"client of the first page", &one_client,
+	 &(const struct method){.prepare = prepare_first_page,
+				.phases = {pagespan_open_and_own, nothing, pagespan_close}}},
+	{"client of the last page", &one_client,
+	 &(const struct method){.prepare = prepare_last_page,
+				.phases = {pagespan_open_and_own, nothing, pagespan_close}}},
 };
 
 /* Run twice: as they are, and with PAGESPAN_ALLOC_ZERO. */

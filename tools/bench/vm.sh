@@ -32,6 +32,7 @@ END
 readonly goals='
 3400	1 page	pagespan ZONE_DEVICE
 4000	1 page	pagespan contig
+20000	client of the last page	pagespan ZONE_DEVICE
 400	64 single pages, adjacent	pagespan ZONE_DEVICE
 1000	64 single pages, adjacent	pagespan contig
 700	64 single pages, gaps of 8	pagespan ZONE_DEVICE
