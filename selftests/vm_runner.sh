@@ -11,6 +11,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 readonly root
 runner=$root/tools/vm/run
+trouble=$root/tools/vm/trouble
 kernel=6.1
 
 quick_tests=(
@@ -26,6 +27,11 @@ quick_tests=(
 	a_panic_is_a_failure
 	a_tainted_kernel_is_a_failure
 	silence_is_a_failure
+	every_form_of_trouble_is_seen
+	messages_of_level_error_are_seen_and_those_below_are_not
+	lost_messages_are_seen
+	an_exception_is_a_whole_message_with_a_reason
+	exceptions_that_nothing_needed_are_named
 )
 slow_tests=(
 	a_status_of_127_from_the_guest_passes_through
@@ -33,6 +39,11 @@ slow_tests=(
 	three_machines_may_stop_at_boot
 	a_machine_that_stops_at_boot_is_replaced
 	a_warning_on_the_console_is_a_failure
+	a_message_of_each_level_of_error_is_a_failure
+	messages_below_error_and_those_of_programs_pass
+	a_guest_that_dies_shows_what_its_kernel_said
+	messages_that_did_not_reach_the_console_are_a_failure
+	a_console_without_its_end_is_a_failure
 	a_forged_report_is_a_failure
 	a_guest_too_small_for_its_files_is_refused
 	without_a_network_the_newest_cached_kernel_serves
@@ -135,19 +146,31 @@ expect_no_machine() {
 	broken "a machine is left: $(machines)"
 }
 
-# A module that says its parameter, warns or refuses.
+# A module that says its parameter, warns, refuses, says something at each of some levels, or more than the
+# kernel keeps while the console may not print.
 build_module() {
 	[ -f "$work/module/vmtest.ko" ] && return
 	mkdir -p "$work/module"
 	cat >"$work/module/vmtest.c" <<-'END'
+		#include <linux/console.h>
 		#include <linux/module.h>
-		static int value, warn, refuse;
+		static int value, warn, refuse, flood;
+		static char *levels = "";
 		module_param(value, int, 0);
 		module_param(warn, int, 0);
 		module_param(refuse, int, 0);
+		module_param(flood, int, 0);
+		module_param(levels, charp, 0);
 		static int __init vmtest_init(void)
 		{
+			const char *level;
 			pr_info("value is %d\n", value);
+			for (level = levels; *level; level++)
+				printk(KERN_SOH "%cvmtest: a message of level %c\n", *level, *level);
+			console_lock();
+			while (flood--)
+				pr_info("%d messages will follow, all of them longer than a line of the console is wide\n", flood);
+			console_unlock();
 			WARN_ON(warn);
 			return refuse ? -ENOMEM : 0;
 		}
@@ -160,6 +183,33 @@ build_module() {
 	echo 'obj-m := vmtest.o' >"$work/module/Kbuild"
 	make -s -C "$("$root/tools/vm/kernel" --headers "$kernel")" M="$work/module" modules \
 		>"$work/err" 2>&1 || broken "the test module does not build"
+}
+
+# console LINE…: a console of these lines, as a serial port has them
+console() {
+	printf '%s\r\n' "$@" >"$work/console"
+}
+
+# judged STATUS [OPTION…]: what is said of that console
+judged() {
+	local expected=$1
+	shift
+	status=0
+	"$trouble" "$@" "$work/console" >"$work/out" 2>"$work/err" || status=$?
+	expect_status "$expected"
+}
+
+# forms: each form of trouble that is known, with a message of it
+forms() {
+	grep -vE '^(#|$)' "$root/tools/vm/trouble-forms"
+}
+
+# excepting LINE…: a judge at $work/tools/vm/trouble that has these exceptions too
+excepting() {
+	mkdir -p "$work/tools"
+	cp -r "$root/tools/vm" "$work/tools/"
+	printf '%s\n' "$@" >>"$work/tools/vm/trouble-exceptions"
+	trouble=$work/tools/vm/trouble
 }
 
 # ---- tests that need no guest --------------------------------------------------------------
@@ -235,6 +285,60 @@ without_a_network_the_newest_cached_kernel_serves() {
 		>"$work/out" 2>"$work/err" || status=$?
 	expect_status 1
 	expect_err 'cannot download'
+}
+
+every_form_of_trouble_is_seen() {
+	local expression message
+	[ "$(forms | wc -l)" -gt 40 ] || broken "there are hardly any forms"
+	while IFS=$'\t' read -r expression message; do
+		console '<6>[    1.000000] before' "<4>[    1.234567] $message" '<6>[    2.000000] after'
+		judged 1
+		expect_out "2:<4>[    1.234567] $message"
+		grep -qE -e "$expression" "$work/console" || broken "$expression is not $message"
+	done < <(forms)
+}
+
+messages_of_level_error_are_seen_and_those_below_are_not() {
+	local level
+	for level in 0 1 2 3; do
+		console "<6>[    1.000000] before" "<$level>[    1.234567][   T42] something" "<$level>[    1.234568] more"
+		judged 1
+		expect_out "2:<$level>[    1.234567][   T42] something"$'\n'"3:<$level>[    1.234568] more"
+	done
+	console '<4>[    1.000000] a' '<5>[    1.000000] b' '<6>[    1.000000] c' '<7>[    1.000000] d' \
+		'<8>[    1.000000] a program' '<11>[    1.000000] a program' '<30>[    1.000000] a daemon'
+	judged 0
+	expect_out ''
+}
+
+lost_messages_are_seen() {
+	console '<6>[    1.000000] before' '** 17 printk messages dropped **' '<6>[    2.000000] after'
+	judged 1
+	expect_out '2:** 17 printk messages dropped **'
+}
+
+an_exception_is_a_whole_message_with_a_reason() {
+	excepting 'vmtest: [a-z]+	because' 'vmtest: odd|vmtest: end		of two'
+	console '<3>[    1.000000] vmtest: abc' '<0>[    1.000000][    C1] vmtest: odd' '<2>[    1.000000] vmtest: end'
+	judged 0
+	console '<3>[    1.000000] vmtest: abc' '<3>[    1.000000] vmtest: abc 1' '<3>[    1.000000] a vmtest: odd'
+	judged 1
+	[ "$(wc -l <"$work/out")" = 2 ] || broken "not two are left: $(<"$work/out")"
+	excepting 'vmtest: [a-z]+'
+	judged 2
+	expect_err 'trouble-exceptions'
+	excepting 'vmtest: (	a bad expression'
+	judged 2
+}
+
+exceptions_that_nothing_needed_are_named() {
+	excepting 'vmtest: [a-z]+	because' 'vmtest: [0-9]+	because'
+	console '<3>[    1.000000] vmtest: 123'
+	judged 0 --needed "$work/needed"
+	[ "$(<"$work/needed")" = 'vmtest: [0-9]+' ] || broken "needed is $(<"$work/needed")"
+	"$trouble" --unneeded "$work/needed" >"$work/out" 2>"$work/err"
+	grep -qxF 'vmtest: [a-z]+' "$work/out" || broken "what is not needed is not named"
+	! grep -qF 'vmtest: [0-9]+' "$work/out" || broken "what is needed is named"
 }
 
 # ---- what comes back -----------------------------------------------------------------------
@@ -348,6 +452,56 @@ a_warning_on_the_console_is_a_failure() {
 	run -- sh -c 'echo "WARNING: possible circular locking dependency detected" >/dev/kmsg'
 	expect_status 125
 	expect_err 'circular locking'
+}
+
+a_message_of_each_level_of_error_is_a_failure() {
+	local level
+	build_module
+	for level in 0 1 2 3; do
+		run_with_module --module "$work/module/vmtest.ko" --insmod "levels=$level" -- true
+		expect_status 125
+		expect_err 'the kernel reported trouble (1 lines'
+		grep -q "^<$level>\[.*\] vmtest: a message of level $level" "$work/err" || broken "the line is not shown"
+	done
+}
+
+# A program cannot make its messages the kernel's, not by their facility nor by what looks like a line.
+messages_below_error_and_those_of_programs_pass() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod levels=4567 --dmesg "$work/console" -- sh -c '
+		echo "<3>an error of a program" >/dev/kmsg
+		echo "<0>an emergency" >/dev/kmsg
+		printf "first\n<3>[    1.000000] second\n" >/dev/kmsg
+		dmesg -n 1'
+	expect_status 0
+	for level in 4 5 6 7; do
+		grep -q "^<$level>.*a message of level $level" "$work/console" || broken "level $level is not on the console"
+	done
+	grep -q '^<[0-9]*>.*an error of a program' "$work/console" || broken "the program is not heard"
+}
+
+a_guest_that_dies_shows_what_its_kernel_said() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod levels=3 -- reboot -f
+	expect_status 125
+	expect_err 'without reporting'
+	expect_err 'a message of level 3'
+}
+
+messages_that_did_not_reach_the_console_are_a_failure() {
+	build_module
+	run_with_module --module "$work/module/vmtest.ko" --insmod flood=30000 -- true
+	expect_status 125
+	expect_err 'printk messages dropped'
+}
+
+a_console_without_its_end_is_a_failure() {
+	# shellcheck disable=SC2016 # of that script
+	qemu_is '$qemu "$@"; for word; do case $word in
+		file,id=console,*) sed -i "/reboot: /d" "${word##*path=}" ;; esac; done'
+	PATH=$work/bin:$PATH run -- true
+	expect_status 125
+	expect_err 'messages of the kernel were lost'
 }
 
 silence_is_a_failure() {
