@@ -51,6 +51,11 @@ says() {
 	cat out err | grep -qF -- "$1" || { echo "not said: $1"; return 1; }
 }
 
+# lacks EXPRESSION [FILE]: the last run said nothing of the kind
+lacks() {
+	! grep -aqE -- "$1" "${2:-out}"
+}
+
 # ---- machines --------------------------------------------------------------------------------
 
 # put FILE TEXT: below the root that is being made
@@ -83,6 +88,7 @@ pool() {
 	put "$sys/events/free" 50
 	put "$sys/events/fault" 90
 	put "$sys/events/quarantine" 5
+	put "$1/sys/module/pagespan/version" 0.2.0
 }
 
 # client ROOT PID ID OWNED COMMAND: a process with the device open
@@ -241,6 +247,53 @@ doctor_tells_of_signatures() {
 doctor_tells_of_a_container_without_the_device() {
 	run 1 --root loaded doctor
 	says '/dev/pagespan is not there'
+}
+
+# The advice of the last run is not to have this module.
+doctor_is_alarmed() {
+	[ "$(advice)" = 'make deb && apt install ./build/deb/pagespan-dkms_*.deb
+modprobe -r pagespan && modprobe pagespan' ] &&
+		says 'can read and write pages that it gave back' &&
+		says 'Until then give /dev/pagespan to nobody'
+}
+
+doctor_tells_of_a_module_whose_pages_can_be_reached() {
+	local version
+	cp -r loaded leaky
+	rm leaky/sys/module/pagespan/version
+	run 1 --root leaky doctor
+	doctor_is_alarmed
+	for version in 0.1.0 0.1.9 0.1.10; do
+		put leaky/sys/module/pagespan/version "$version"
+		run 1 --root leaky doctor
+		doctor_is_alarmed
+	done
+	put leaky/proc/sys/kernel/osrelease 6.4.0-4-amd64
+	run 1 --root leaky doctor
+	doctor_is_alarmed
+}
+
+doctor_is_calm() {
+	run 1 --root calm doctor
+	says '/dev/pagespan is not there'
+	lacks 'gave back'
+}
+
+doctor_knows_modules_kernels_and_mappings_that_are_tight() {
+	local version release
+	cp -r loaded calm
+	for version in 0.2.0 0.2.1 0.10.0 1.0.0; do
+		put calm/sys/module/pagespan/version "$version"
+		doctor_is_calm
+	done
+	rm calm/sys/module/pagespan/version
+	for release in 6.5.0-1-amd64 6.12.9-amd64 7.0.1-amd64; do
+		put calm/proc/sys/kernel/osrelease "$release"
+		doctor_is_calm
+	done
+	put calm/proc/sys/kernel/osrelease 6.1.0-56-amd64
+	put calm/sys/class/misc/pagespan/huge 0
+	doctor_is_calm
 }
 
 doctor_says_why_there_are_no_huge_mappings() {
@@ -491,6 +544,8 @@ promise doctor_refuses_old_kernels
 promise doctor_tells_of_signatures
 promise doctor_tells_of_a_container_without_the_device
 promise doctor_says_why_there_are_no_huge_mappings
+promise doctor_tells_of_a_module_whose_pages_can_be_reached
+promise doctor_knows_modules_kernels_and_mappings_that_are_tight
 promise stat_tells_figures_that_add_up
 promise json_is_json
 promise clients_are_told_once_each_and_the_unseen_counted

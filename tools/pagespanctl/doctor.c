@@ -32,8 +32,17 @@
 #define OLDEST_MINOR 1
 #define NEWEST_MINOR 12
 
+/* The first module, and the first kernel, with which no entry outlives ownership; see SECURITY.md.
+ */
+#define TIGHT_MODULE       "0.2.0"
+#define TIGHT_KERNEL_MINOR 5
+
 /* What is to be done first; the rest is asked again after it. */
 static char *next_step;
+
+/* How things are until it is done. */
+static const char *meanwhile =
+	"programs run on libpagespan's memory backend: the same results, on ordinary memory";
 
 static void print_line(const char *colour, const char *mark, const char *format, va_list arguments)
 {
@@ -219,6 +228,44 @@ static bool check_module(const char *release)
 	return false;
 }
 
+static bool kernel_is_tight(const char *release)
+{
+	int major = 0, minor = 0;
+
+	sscanf(release, "%d.%d", &major, &minor);
+	return major > OLDEST_MAJOR || minor >= TIGHT_KERNEL_MINOR;
+}
+
+/* Modules that are not told their version by themselves are older than the first that is. */
+static bool module_is_tight(void)
+{
+	char *version = file_text("/sys/module/pagespan/version");
+	bool tight = version && strverscmp(version, TIGHT_MODULE) >= 0;
+
+	free(version);
+	return tight;
+}
+
+/*
+ * MADV_COLD and MADV_PAGEOUT take a 2 MiB entry of the device for a bad one and clear it without a
+ * flush, before Linux 6.5; later modules flush themselves.
+ */
+static bool check_isolation(const char *release, const struct pool *pool)
+{
+	if (!pool->huge || kernel_is_tight(release) || module_is_tight())
+		return true;
+	missing("a program that may open " DEVICE " can read and write pages that it gave back, "
+		"whoever owns them now: this module is older than " TIGHT_MODULE
+		", Linux older than %d.%d, and mappings are of 2 MiB",
+		OLDEST_MAJOR, TIGHT_KERNEL_MINOR);
+	advise("make deb && apt install ./build/deb/pagespan-dkms_*.deb     # in the source of "
+	       "pagespan " TIGHT_MODULE " or later\n"
+	       "modprobe -r pagespan && modprobe pagespan");
+	meanwhile = "give " DEVICE
+		    " to nobody who is not trusted with all of the pool: chmod 600 " DEVICE;
+	return false;
+}
+
 static void check_boot(void)
 {
 	if (any_file("/etc/modules-load.d/*pagespan*") ||
@@ -370,7 +417,7 @@ static int examine(void)
 	if (check_kernel(release) && check_module(release)) {
 		check_boot();
 		status = pool_read(&pool);
-		if (!status && check_pool(&pool)) {
+		if (!status && check_isolation(release, &pool) && check_pool(&pool)) {
 			check_huge(&pool);
 			check_device(&pool);
 		}
@@ -387,9 +434,7 @@ static void print_next_step(void)
 	for (char *line = strtok_r(next_step, "\n", &position); line;
 	     line = strtok_r(NULL, "\n", &position))
 		printf("    %s\n", line);
-	printf("\nUntil then programs run on libpagespan's memory backend: the same results, on "
-	       "ordinary "
-	       "memory.\n");
+	printf("\nUntil then %s.\n", meanwhile);
 }
 
 int command_doctor(int argc, char **argv)
