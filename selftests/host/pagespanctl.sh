@@ -91,6 +91,22 @@ pool() {
 	put "$1/sys/module/pagespan/version" 0.2.0
 }
 
+# charging ROOT USER_MAX_PAGES: that module tells what later ones do; user 1002 has no client left
+charging() {
+	local sys=$1/sys/class/misc/pagespan
+	put "$sys/poisoned_pages" 3
+	put "$sys/user_max_pages" "$2"
+	put "$sys/users" "1000 1072
+1002 8
+1001 1036"
+}
+
+# of_user ROOT PID UID CHARGED QUOTA: whose that client is
+of_user() {
+	printf '%s\n' "pagespan-user-id:	$3" "pagespan-user-memory:	$4 KiB" \
+		"pagespan-user-quota:	$5 KiB" >>"$1/proc/$2/fdinfo/3"
+}
+
 # client ROOT PID ID OWNED COMMAND: a process with the device open
 client() {
 	local process=$1/proc/$2
@@ -129,6 +145,13 @@ make_machines() {
 	put loaded/sys/kernel/debug/pagespan/map "$(printf '         0 %s\n     32768 %s' \
 		"$(printf '#0.9%.0s' {1..16})" "-----5..")"
 
+	cp -r loaded charged
+	charging charged 4096
+	of_user charged 41 1001 4144 16384
+	of_user charged 42 1001 4144 16384
+	of_user charged 43 1000 4288 16384
+	put charged/sys/kernel/debug/pagespan/map '         0 .x#-'
+
 	machine plain 6.1.0-56-amd64
 	put plain/etc/default/grub 'GRUB_CMDLINE_LINUX=""'
 	put plain/proc/cmdline 'root=/dev/vda1 quiet'
@@ -152,7 +175,7 @@ fd00000000-ffffffffff : PCI Bus 0000:00'
 
 usage_names_every_command() {
 	local command
-	for command in stat map top clients reserve bench doctor; do
+	for command in stat map top clients users reserve bench doctor; do
 		run 0 --help
 		says "  $command "
 		run 0 "$command" --help
@@ -186,7 +209,7 @@ wrong_usage_is_2() {
 
 without_the_module_is_3() {
 	local command
-	for command in stat clients map; do
+	for command in stat clients users map; do
 		run 3 --root bare "$command"
 		says 'pagespan.ko is not loaded; `pagespanctl doctor` says what to do'
 		[ ! -s out ]
@@ -317,6 +340,76 @@ stat_tells_figures_that_add_up() {
 	says '96 KiB'
 }
 
+stat_tells_of_broken_pages_and_of_the_limit_of_users() {
+	run 0 --root charged stat
+	[ "$(sed -n 's/^  poisoned *\(.*iB\).*/\1/p' out)" = '12 KiB' ]
+	[ "$(sed -n 's/^  user limit *//p' out)" = '16 MiB' ]
+	run 0 --root charged stat --json
+	[ "$(jq -r '.owned_pages, .poisoned_pages, .user_max_pages, (.users | length)' out | xargs)" = '2741 3 4096 3' ]
+	put charged/sys/class/misc/pagespan/user_max_pages 0
+	run 0 --root charged stat
+	lacks 'user limit'
+	put charged/sys/class/misc/pagespan/user_max_pages 4096
+}
+
+clients_are_told_with_their_users() {
+	run 0 --root charged clients
+	[ "$(awk '$1 == 9 { print $(NF - 1) } $1 == 7 { print $(NF - 1) }' out | xargs)" = '1000 1001' ]
+	run 0 --root charged clients --json
+	[ "$(jq -r '.[] | .uid, .user_charged_bytes, .user_quota_bytes' out | xargs)" = \
+		'1000 4390912 16777216 1001 4243456 16777216' ]
+}
+
+# The module's list is of one moment; what clients say, of others.
+users_are_told_with_what_they_are_charged() {
+	local command
+	for command in users clients stat; do
+		run 0 --root charged "$command"
+		[ "$(sed -n '/^USER/,$s/  */ /gp' out)" = 'USER CHARGED QUOTA CLIENTS
+1000 4.2 MiB 16 MiB 1
+1001 4.0 MiB 16 MiB 1
+1002 32 KiB 16 MiB 0' ]
+	done
+	run 0 --root charged users --json
+	[ "$(jq -r '.[] | .uid, .charged_bytes, .quota_bytes, .clients' out | xargs)" = \
+		'1000 4390912 16777216 1 1001 4243456 16777216 1 1002 32768 16777216 0' ]
+	put charged/sys/class/misc/pagespan/user_max_pages 0
+	run 0 --root charged users --json
+	[ "$(jq -r '.[2].quota_bytes' out)" = 134217728 ]
+	put charged/sys/class/misc/pagespan/user_max_pages 4096
+	: >charged/sys/class/misc/pagespan/users
+	run 0 --root charged users
+	[ "$(grep -c ' MiB ' out)" = 2 ]
+}
+
+others_users_are_for_root() {
+	local status=0
+	[ "$(id -u)" = 0 ] || return 0
+	chmod 755 "$work"
+	cp -r charged secret
+	put secret/sys/class/misc/pagespan/users '1000 1072'
+	rm -r secret/proc/4?
+	install -m 755 "$ctl" pagespanctl
+	chmod 400 secret/sys/class/misc/pagespan/users
+	setpriv --reuid=65534 --regid=65534 --clear-groups ./pagespanctl --root secret users >out 2>err || status=$?
+	[ "$status" = 0 ]
+	says 'root sees what other users are charged'
+	lacks '1000'
+}
+
+older_modules_are_told_as_before() {
+	run 0 --root loaded stat
+	lacks 'poisoned|user|USER'
+	run 0 --root loaded clients
+	lacks 'USER'
+	run 0 --root loaded users
+	says 'this module does not charge users'
+	run 0 --root loaded users --json
+	[ "$(jq -c . out)" = '[]' ]
+	run 0 --root loaded stat --json
+	[ "$(jq -c '[.poisoned_pages, .user_max_pages, .users, .clients[0].uid]' out)" = '[null,null,[],null]' ]
+}
+
 json_is_json() {
 	run 0 --root loaded stat --json
 	[ "$(jq -r '.source, .pool_pages, .owned_pages, .events.fault, .nr_clients, (.clients | length)' out |
@@ -375,6 +468,15 @@ svg_draws_every_megablock() {
 	END
 }
 
+map_shows_broken_megablocks() {
+	run 0 --root charged map
+	grep -qx '      0 MiB .x#-' out
+	says 'x with a broken page'
+	run 0 --root charged map --svg broken.svg
+	grep -q '<title>2 MiB: a page of it is broken</title>' broken.svg
+	grep -q '<title>4 MiB: all in use</title>' broken.svg
+}
+
 map_without_debugfs_says_how() {
 	cp -r loaded closed
 	rm -r closed/sys/kernel/debug
@@ -399,6 +501,11 @@ top_draws_pool_and_clients() {
 	script -qec "stty rows 24 cols 100; $ctl --root loaded top -n 1 -d 0.1" typescript </dev/null >/dev/null
 	grep -aq 'pool of 128 MiB' typescript
 	grep -aq 'first' typescript
+	lacks 'USER|poisoned' typescript
+	script -qec "stty rows 24 cols 100; $ctl --root charged top -n 1 -d 0.1" typescript </dev/null >/dev/null
+	grep -aq 'USER' typescript
+	grep -aq '1001' typescript
+	grep -aq 'poisoned 12 KiB' typescript
 	run 1 --root loaded top
 	says 'wants a terminal'
 }
@@ -547,11 +654,17 @@ promise doctor_says_why_there_are_no_huge_mappings
 promise doctor_tells_of_a_module_whose_pages_can_be_reached
 promise doctor_knows_modules_kernels_and_mappings_that_are_tight
 promise stat_tells_figures_that_add_up
+promise stat_tells_of_broken_pages_and_of_the_limit_of_users
+promise clients_are_told_with_their_users
+promise users_are_told_with_what_they_are_charged
+promise others_users_are_for_root
+promise older_modules_are_told_as_before
 promise json_is_json
 promise clients_are_told_once_each_and_the_unseen_counted
 promise names_cannot_speak_to_the_terminal
 promise colours_are_for_terminals
 promise map_shows_every_megablock
+promise map_shows_broken_megablocks
 promise svg_draws_every_megablock
 promise map_without_debugfs_says_how
 promise map_is_for_root

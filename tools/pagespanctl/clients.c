@@ -14,6 +14,7 @@
 #include "pagespanctl.h"
 #include "pool.h"
 #include "terminal.h"
+#include "users.h"
 
 /* Only one of the processes that share a client caches what it owns. */
 static void merge(struct client *known, const struct client *client)
@@ -62,6 +63,12 @@ static bool read_fdinfo(const char *path, struct client *client)
 			client->quarantined = value << 10;
 		else if (sscanf(line, "pagespan-memory-quota: %" SCNu64 " KiB", &value) == 1)
 			client->quota = value << 10;
+		else if (sscanf(line, "pagespan-user-id: %" SCNu64, &value) == 1)
+			client->user = value;
+		else if (sscanf(line, "pagespan-user-memory: %" SCNu64 " KiB", &value) == 1)
+			client->user_charged = value << 10;
+		else if (sscanf(line, "pagespan-user-quota: %" SCNu64 " KiB", &value) == 1)
+			client->user_quota = value << 10;
 	}
 	fclose(file);
 	return client->id;
@@ -114,7 +121,12 @@ static void look_into(struct clients *clients, int pid)
 		return;
 	}
 	while ((entry = readdir(directory))) {
-		struct client client = {.pid = pid, .processes = 1, .cached = NOT_KNOWN};
+		struct client client = {.pid = pid,
+					.processes = 1,
+					.cached = NOT_KNOWN,
+					.user = NOT_KNOWN,
+					.user_charged = NOT_KNOWN,
+					.user_quota = NOT_KNOWN};
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
@@ -179,6 +191,11 @@ uint64_t clients_cached(const struct clients *clients)
 	return sum;
 }
 
+bool clients_have_users(const struct clients *clients)
+{
+	return clients->count && clients->list[0].user != NOT_KNOWN;
+}
+
 json_t *size_json(uint64_t bytes)
 {
 	return bytes == NOT_KNOWN ? json_null() : json_integer((json_int_t)bytes);
@@ -186,11 +203,14 @@ json_t *size_json(uint64_t bytes)
 
 static json_t *client_json(const struct client *client)
 {
-	return json_pack("{s:I, s:i, s:s, s:i, s:I, s:o, s:I, s:I}", "id", (json_int_t)client->id,
-			 "pid", client->pid, "command", client->command, "processes",
-			 (int)client->processes, "owned_bytes", (json_int_t)client->owned,
-			 "cached_bytes", size_json(client->cached), "quarantined_bytes",
-			 (json_int_t)client->quarantined, "quota_bytes", (json_int_t)client->quota);
+	return json_pack("{s:I, s:i, s:s, s:i, s:I, s:o, s:I, s:I, s:o, s:o, s:o}", "id",
+			 (json_int_t)client->id, "pid", client->pid, "command", client->command,
+			 "processes", (int)client->processes, "owned_bytes",
+			 (json_int_t)client->owned, "cached_bytes", size_json(client->cached),
+			 "quarantined_bytes", (json_int_t)client->quarantined, "quota_bytes",
+			 (json_int_t)client->quota, "uid", size_json(client->user),
+			 "user_charged_bytes", size_json(client->user_charged), "user_quota_bytes",
+			 size_json(client->user_quota));
 }
 
 json_t *clients_json(const struct clients *clients)
@@ -210,22 +230,33 @@ int json_print(json_t *value)
 	return DONE;
 }
 
-void clients_print(const struct clients *clients, uint64_t known)
+static void print_table(const struct clients *clients)
 {
+	bool users = clients_have_users(clients);
 	char owned[QUANTITY_BYTES], cached[QUANTITY_BYTES];
 	char quarantined[QUANTITY_BYTES], quota[QUANTITY_BYTES];
+	char name[USER_BYTES];
 
-	if (clients->count)
-		printf("%s%8s %8s %5s %10s %10s %11s %10s  %s%s\n", paint("1"), "CLIENT", "PID",
-		       "PROCS", "OWNED", "CACHED", "QUARANTINED", "QUOTA", "COMMAND", paint("0"));
+	printf("%s%8s %8s %5s %10s %10s %11s %10s  %s%s%s\n", paint("1"), "CLIENT", "PID", "PROCS",
+	       "OWNED", "CACHED", "QUARANTINED", "QUOTA", users ? "USER     " : "", "COMMAND",
+	       paint("0"));
 	for (size_t i = 0; i < clients->count; i++) {
 		const struct client *client = &clients->list[i];
 
-		printf("%8" PRIu64 " %8d %5u %10s %10s %11s %10s  %s\n", client->id, client->pid,
+		printf("%8" PRIu64 " %8d %5u %10s %10s %11s %10s  ", client->id, client->pid,
 		       client->processes, quantity(owned, client->owned),
 		       quantity(cached, client->cached), quantity(quarantined, client->quarantined),
-		       quantity(quota, client->quota), client->command);
+		       quantity(quota, client->quota));
+		if (users)
+			printf("%-8s ", user_name(name, client->user));
+		printf("%s\n", client->command);
 	}
+}
+
+void clients_print(const struct clients *clients, uint64_t known)
+{
+	if (clients->count)
+		print_table(clients);
 	if (!known)
 		printf("nobody has the device open\n");
 	if (known > clients->count)
@@ -238,6 +269,7 @@ void clients_print(const struct clients *clients, uint64_t known)
 int command_clients(int argc, char **argv)
 {
 	struct clients clients;
+	struct users users;
 	struct pool pool;
 	bool json = false;
 	int status;
@@ -250,10 +282,14 @@ int command_clients(int argc, char **argv)
 	status = clients_find(&clients);
 	if (status)
 		return status;
-	if (json)
+	users_find(&users, &clients, &pool);
+	if (json) {
 		json_print(clients_json(&clients));
-	else
+	} else {
 		clients_print(&clients, pool.clients);
+		users_print(&users);
+	}
+	users_free(&users);
 	clients_free(&clients);
 	return DONE;
 }

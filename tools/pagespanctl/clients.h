@@ -4,6 +4,7 @@
 #define PAGESPANCTL_CLIENTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,11 @@
  * @owned: bytes it owns
  * @quarantined: bytes freed that the kernel still holds
  * @cached: of those it owns, bytes that its library has at hand for the next call, or NOT_KNOWN
- * @quota: bytes that both together may reach
+ * @quota: bytes that owned and quarantined ones together may reach
+ * @user: who opened it, and is charged; NOT_KNOWN, as what follows, with a module that charges no
+ * user
+ * @user_charged: bytes that this user is charged, for all its clients
+ * @user_quota: bytes that may reach
  * @command: the name of that process
  */
 struct client {
@@ -26,6 +31,9 @@ struct client {
 	uint64_t quarantined;
 	uint64_t cached;
 	uint64_t quota;
+	uint64_t user;
+	uint64_t user_charged;
+	uint64_t user_quota;
 	char command[64];
 };
 
@@ -55,6 +63,10 @@ void clients_free(struct clients *clients);
 /** clients_cached() - what all together have cached. @clients: found. Return: bytes, or NOT_KNOWN.
  */
 uint64_t clients_cached(const struct clients *clients);
+
+/** clients_have_users() - whether the module says whose they are. @clients: found. Return: true if
+ * so. */
+bool clients_have_users(const struct clients *clients);
 
 /** size_json() - a size. @bytes: or NOT_KNOWN. Return: a number, or null. */
 json_t *size_json(uint64_t bytes);

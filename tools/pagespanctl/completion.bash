@@ -21,8 +21,8 @@ _pagespanctl() {
 	--address | -d | -n) return ;;
 	*)
 		case $command in
-		'') choices='stat map top clients reserve bench doctor --root --color --help --version' ;;
-		stat | clients) choices='--json --help' ;;
+		'') choices='stat map top clients users reserve bench doctor --root --color --help --version' ;;
+		stat | clients | users) choices='--json --help' ;;
 		map) choices='--svg --help' ;;
 		top) choices='-d -n --help' ;;
 		reserve) choices='--address --by-name --install --check --remove --help' ;;

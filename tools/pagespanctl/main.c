@@ -23,6 +23,7 @@ static const struct command {
 	{"map", "[--svg FILE]", "the pool as a picture, a cell for each megablock", command_map},
 	{"top", "[-d SECONDS] [-n COUNT]", "pool and clients, live", command_top},
 	{"clients", "[--json]", "who has the device open, and owns how much", command_clients},
+	{"users", "[--json]", "who is charged how much, and may be", command_users},
 	{"reserve", "SIZE [--address ADDR | --by-name] [--install] | --check | --remove",
 	 "memory for the pool at boot", command_reserve},
 	{"bench", "", "a short test of this machine, beside mmap", command_bench},

@@ -2,7 +2,7 @@
 /*
  * pagespanctl map: the pool as a picture, a cell for each megablock. The characters are those of
  * the module's own map in debugfs: '.' free, '#' in use, '0' to '9' the tenths of it that are in
- * use, '-' not there.
+ * use, 'x' with a page that is broken in hardware, '-' not there.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -20,7 +20,8 @@
 #define ROW_CELLS    ((size_t)64)
 #define MEGABLOCK_MB 2
 
-/* From free to full, for a terminal of 256 colours and for SVG. */
+/* For a terminal of 256 colours and for SVG: what is neither free nor in use, then from free to
+ * full. */
 static const struct {
 	char cell;
 	const char *terminal;
@@ -28,6 +29,7 @@ static const struct {
 	const char *means;
 } paints[] = {
 	{'-', "38;5;240", "#e8e8e8", "not there"},
+	{'x', "48;5;201;30", "#d43ad4", "a page of it is broken"},
 	{'.', "48;5;28;97", "#2e9e4f", "free"},
 	{'0', "48;5;64;97", "#5aa83c", "under 10 % in use"},
 	{'1', "48;5;70;30", "#7cb236", "10 % in use"},
@@ -43,6 +45,8 @@ static const struct {
 };
 
 #define NR_PAINTS (sizeof(paints) / sizeof(*paints))
+
+enum { NOT_THERE, BROKEN, FREE };
 
 static size_t paint_of(char cell)
 {
@@ -116,7 +120,6 @@ static void print_row(const char *cells, size_t length)
 		printf("%s%.*s%s", paint(paints[paint_of(*cells)].terminal), (int)same, cells,
 		       paint("0"));
 	}
-	putchar('\n');
 }
 
 static void print_map(const char *cells)
@@ -128,12 +131,16 @@ static void print_map(const char *cells)
 		row = length - first < ROW_CELLS ? length - first : ROW_CELLS;
 		printf("%7zu MiB ", first * MEGABLOCK_MB);
 		print_row(cells + first, row);
+		putchar('\n');
 	}
 	printf("a cell is 2 MiB: ");
-	for (size_t i = 1; i < NR_PAINTS; i++)
-		printf("%s%c%s", paint(paints[i].terminal), paints[i].cell, paint("0"));
-	printf(" from free to all in use; %s-%s not there\n", paint(paints[0].terminal),
-	       paint("0"));
+	for (size_t i = FREE; i < NR_PAINTS; i++)
+		print_row(&paints[i].cell, 1);
+	printf(" from free to all in use; ");
+	print_row(&paints[NOT_THERE].cell, 1);
+	printf(" not there; ");
+	print_row(&paints[BROKEN].cell, 1);
+	printf(" with a broken page\n");
 }
 
 static void draw_cell(FILE *svg, size_t index, char cell)
@@ -155,7 +162,8 @@ static void draw_legend(FILE *svg, size_t y)
 			"<title>%s</title></rect>\n",
 			80 + i * 12, y, paints[i].svg, paints[i].means);
 	fprintf(svg,
-		"<text x=\"%zu\" y=\"%zu\">not there, free, tenths in use, all in use; a cell is "
+		"<text x=\"%zu\" y=\"%zu\">not there, with a broken page, free, tenths in use, all "
+		"in use; a cell is "
 		"2 MiB</text>\n",
 		88 + NR_PAINTS * 12, y + 10);
 }

@@ -42,6 +42,7 @@ int command_stat(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_clients(int argc, char **argv);
+int command_users(int argc, char **argv);
 int command_reserve(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_doctor(int argc, char **argv);

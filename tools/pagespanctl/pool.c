@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The pool as sysfs tells of it. */
 #include <ctype.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +9,14 @@
 #include "files.h"
 #include "pagespanctl.h"
 #include "pool.h"
+#include "terminal.h"
 
-static const struct {
+struct figure {
 	const char *name;
 	size_t offset;
-} figures[] = {
+};
+
+static const struct figure figures[] = {
 	{"nr_pages", offsetof(struct pool, nr_pages)},
 	{"max_pages", offsetof(struct pool, max_pages)},
 	{"pool_pages", offsetof(struct pool, pool_pages)},
@@ -26,7 +30,14 @@ static const struct {
 	{"events/quarantine", offsetof(struct pool, quarantines)},
 };
 
-#define NR_FIGURES (sizeof(figures) / sizeof(*figures))
+/* What older modules do not tell. */
+static const struct figure later_figures[] = {
+	{"poisoned_pages", offsetof(struct pool, poisoned_pages)},
+	{"user_max_pages", offsetof(struct pool, user_max_pages)},
+};
+
+#define NR_FIGURES       (sizeof(figures) / sizeof(*figures))
+#define NR_LATER_FIGURES (sizeof(later_figures) / sizeof(*later_figures))
 
 bool pool_is_there(void)
 {
@@ -54,16 +65,25 @@ static bool read_text(const char *path, char *to, size_t room)
 	return true;
 }
 
-static bool read_all(struct pool *pool)
+static bool read_figure(struct pool *pool, const struct figure *figure)
 {
 	char path[128];
+
+	snprintf(path, sizeof(path), POOL_SYSFS "/%s", figure->name);
+	return file_number(path, (uint64_t *)((char *)pool + figure->offset));
+}
+
+static bool read_all(struct pool *pool)
+{
 	uint64_t huge;
 
-	for (size_t i = 0; i < NR_FIGURES; i++) {
-		snprintf(path, sizeof(path), POOL_SYSFS "/%s", figures[i].name);
-		if (!file_number(path, (uint64_t *)((char *)pool + figures[i].offset)))
+	for (size_t i = 0; i < NR_FIGURES; i++)
+		if (!read_figure(pool, &figures[i]))
 			return false;
-	}
+	pool->poisoned_pages = pool->user_max_pages = NOT_KNOWN;
+	for (size_t i = 0; i < NR_LATER_FIGURES; i++)
+		if (!read_figure(pool, &later_figures[i]) && errno != ENOENT)
+			return false;
 	if (!file_number(POOL_SYSFS "/huge", &huge))
 		return false;
 	pool->huge = huge;
@@ -86,5 +106,7 @@ uint64_t pool_used(const struct pool *pool)
 {
 	uint64_t not_owned = pool->free_pages + pool->quarantined_pages;
 
+	if (pool->poisoned_pages != NOT_KNOWN)
+		not_owned += pool->poisoned_pages;
 	return pool->pool_pages > not_owned ? pool->pool_pages - not_owned : 0;
 }

@@ -21,6 +21,9 @@
  * @free_pages: that nobody owns
  * @longest_run: of free pages
  * @quarantined_pages: freed, and still held by the kernel
+ * @poisoned_pages: broken in hardware and out of use; NOT_KNOWN with a module that does not tell
+ * @user_max_pages: what a user may be charged, 0 for any number; NOT_KNOWN with one that charges no
+ * user
  * @clients: how many
  * @allocs: spans allocated since the module was loaded
  * @frees: ranges freed
@@ -37,6 +40,8 @@ struct pool {
 	uint64_t free_pages;
 	uint64_t longest_run;
 	uint64_t quarantined_pages;
+	uint64_t poisoned_pages;
+	uint64_t user_max_pages;
 	uint64_t clients;
 	uint64_t allocs;
 	uint64_t frees;
@@ -62,7 +67,7 @@ int no_module(void);
  * pool_used() - pages that clients own
  * @pool: the pool
  *
- * Return: their number, without those in quarantine.
+ * Return: their number, without those in quarantine and those that are broken.
  */
 uint64_t pool_used(const struct pool *pool);
 

@@ -14,6 +14,7 @@
 #include "pagespanctl.h"
 #include "pool.h"
 #include "terminal.h"
+#include "users.h"
 
 enum { OWNED = 1, QUARANTINED, FREE };
 
@@ -61,7 +62,7 @@ static double rate(uint64_t now, uint64_t before, double seconds)
 static void draw_pool(const struct pool *pool, const struct pool *before, double seconds)
 {
 	char size[QUANTITY_BYTES], available[QUANTITY_BYTES], longest[QUANTITY_BYTES];
-	char quarantined[QUANTITY_BYTES];
+	char quarantined[QUANTITY_BYTES], poisoned[QUANTITY_BYTES];
 
 	mvprintw(0, 0, "pagespan: pool of %s, source %s, %s mappings, %" PRIu64 " client%s",
 		 quantity(size, pool->pool_pages * POOL_PAGE_BYTES), pool->source,
@@ -70,6 +71,8 @@ static void draw_pool(const struct pool *pool, const struct pool *before, double
 		 quantity(available, pool->free_pages * POOL_PAGE_BYTES),
 		 quantity(longest, pool->longest_run * POOL_PAGE_BYTES),
 		 quantity(quarantined, pool->quarantined_pages * POOL_PAGE_BYTES));
+	if (pool->poisoned_pages && pool->poisoned_pages != NOT_KNOWN)
+		printw(", poisoned %s", quantity(poisoned, pool->poisoned_pages * POOL_PAGE_BYTES));
 	mvprintw(2, 0, "a second: %.0f allocated, %.0f freed, %.0f faults, %.0f pinned",
 		 rate(pool->allocs, before->allocs, seconds),
 		 rate(pool->frees, before->frees, seconds),
@@ -79,24 +82,40 @@ static void draw_pool(const struct pool *pool, const struct pool *before, double
 	draw_bar(pool);
 }
 
-static void draw_clients(const struct clients *clients, uint64_t known)
+static void draw_heading(int row, bool users)
 {
-	char owned[QUANTITY_BYTES], cached[QUANTITY_BYTES], quarantined[QUANTITY_BYTES];
-	int row = 5;
+	int length;
 
 	attron(A_REVERSE);
-	mvprintw(row++, 0, "%8s %8s %10s %7s %10s %11s  %-*s", "CLIENT", "PID", "OWNED", "%QUOTA",
-		 "CACHED", "QUARANTINED", COLS > 61 ? COLS - 61 : 0, "COMMAND");
+	mvprintw(row, 0, "%8s %8s %10s %7s %10s %11s  %sCOMMAND", "CLIENT", "PID", "OWNED",
+		 "%QUOTA", "CACHED", "QUARANTINED", users ? "USER     " : "");
+	for (length = getcurx(stdscr); length < COLS; length++)
+		addch(' ');
 	attroff(A_REVERSE);
-	for (size_t i = 0; i < clients->count && row < LINES - 1; i++, row++) {
-		const struct client *client = &clients->list[i];
+}
 
-		mvprintw(row, 0, "%8" PRIu64 " %8d %10s %6.1f%% %10s %11s  %s", client->id,
-			 client->pid, quantity(owned, client->owned),
-			 percent(client->owned + client->quarantined, client->quota),
-			 quantity(cached, client->cached),
-			 quantity(quarantined, client->quarantined), client->command);
-	}
+static void draw_client(int row, const struct client *client, bool users)
+{
+	char owned[QUANTITY_BYTES], cached[QUANTITY_BYTES], quarantined[QUANTITY_BYTES];
+	char name[USER_BYTES];
+
+	mvprintw(row, 0, "%8" PRIu64 " %8d %10s %6.1f%% %10s %11s  ", client->id, client->pid,
+		 quantity(owned, client->owned),
+		 percent(client->owned + client->quarantined, client->quota),
+		 quantity(cached, client->cached), quantity(quarantined, client->quarantined));
+	if (users)
+		printw("%-8s ", user_name(name, client->user));
+	printw("%s", client->command);
+}
+
+static void draw_clients(const struct clients *clients, uint64_t known)
+{
+	bool users = clients_have_users(clients);
+	int row = 5;
+
+	draw_heading(row++, users);
+	for (size_t i = 0; i < clients->count && row < LINES - 1; i++, row++)
+		draw_client(row, &clients->list[i], users);
 	if (known > clients->count && row < LINES)
 		mvprintw(row, 0, "%" PRIu64 " more that cannot be seen%s", known - clients->count,
 			 clients->hidden ? "; root sees them" : "");
