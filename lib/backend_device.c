@@ -137,9 +137,13 @@ static void note_broken(uint64_t first, uint64_t nr_pages)
 static void remap_slot(uint64_t slot)
 {
 	char *at = device.base + slot * MEGABLOCK_BYTES;
+	uint32_t remaps = atomic_load(&device.remaps);
 
-	if (atomic_fetch_add(&device.remaps, 1) >= REMAPS_MAX ||
-	    map_window(at, slot * MEGABLOCK_PAGES, MEGABLOCK_BYTES, MAP_FIXED) == MAP_FAILED) {
+	do {
+		if (remaps == REMAPS_MAX)
+			return;
+	} while (!atomic_compare_exchange_weak(&device.remaps, &remaps, remaps + 1));
+	if (map_window(at, slot * MEGABLOCK_PAGES, MEGABLOCK_BYTES, MAP_FIXED) == MAP_FAILED) {
 		atomic_fetch_sub(&device.remaps, 1);
 		return;
 	}

@@ -16,6 +16,7 @@
 #include "central.h"
 #include "fork.h"
 #include "fork_fault.h"
+#include "pages.h"
 #include "process.h"
 #include "thread_cache.h"
 
@@ -50,6 +51,7 @@ static void prepare(void)
 		return;
 	central_lock();
 	thread_caches_copy_prepare();
+	pages_lock();
 	backend->copy_prepare();
 	copied = backend;
 	continued = NULL;
@@ -61,6 +63,7 @@ static void in_parent(void)
 	if (copied) {
 		fork_fault_end();
 		copied->copy_parent();
+		pages_unlock();
 		thread_caches_copy_parent();
 		copied = NULL;
 		central_unlock();
@@ -82,6 +85,7 @@ static void in_child(void)
 	whole = continued == copied;
 	copied = NULL;
 	central_reset_lock();
+	pages_reset_lock();
 	process_continue(continued);
 	thread_caches_copy_child(whole);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Pages on their way from the backend and back. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -8,48 +10,104 @@
 #include "pages.h"
 #include "process.h"
 
-/* Bytes by which what is taken may not grow: UINT64_MAX minus the limit, so that 0 is none. */
-static _Atomic uint64_t below_no_limit;
+/* Spans of a request for many that is refused. */
+#define GIVEN_AT_ONCE 32
+
+/* 0 for none. */
+static _Atomic uint64_t limit;
+
+/* counters.bytes_taken, and what requests under way may add to it: never above the limit. */
+static _Atomic uint64_t charged;
+
+/*
+ * Read while a request is under way.  What it has charged or taken already may refuse another
+ * that fits once it fails itself; so a request is refused for good only with the lock written,
+ * when no other is under way.
+ */
+static pthread_rwlock_t under_way = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 struct counters counters;
 
 void counters_reset(void)
 {
 	counters = (struct counters){0};
-	atomic_store(&below_no_limit, 0);
+	atomic_store(&charged, 0);
+	atomic_store(&limit, 0);
+	pages_reset_lock();
+}
+
+void pages_lock(void)
+{
+	pthread_rwlock_wrlock(&under_way);
+}
+
+void pages_unlock(void)
+{
+	pthread_rwlock_unlock(&under_way);
+}
+
+void pages_reset_lock(void)
+{
+	under_way = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+}
+
+static void begin(enum pages_company company)
+{
+	if (company == PAGES_ALONE)
+		pthread_rwlock_wrlock(&under_way);
+	else
+		pthread_rwlock_rdlock(&under_way);
 }
 
 void pages_limit_set(uint64_t bytes)
 {
-	atomic_store(&below_no_limit, UINT64_MAX - bytes);
+	atomic_store(&limit, bytes == UINT64_MAX ? 0 : bytes);
 }
 
 uint64_t pages_limit(void)
 {
-	return UINT64_MAX - atomic_load(&below_no_limit);
+	uint64_t bytes = atomic_load(&limit);
+
+	return bytes ? bytes : UINT64_MAX;
 }
 
-/* Counted before they are taken, so that threads together do not exceed the limit. */
+/* Before pages are taken, so that threads together do not exceed the limit. */
 static bool charge(uint64_t bytes)
+{
+	uint64_t seen = atomic_load(&charged);
+	uint64_t most = pages_limit();
+
+	do {
+		if (bytes > most || seen > most - bytes)
+			return false;
+	} while (!atomic_compare_exchange_weak(&charged, &seen, seen + bytes));
+	return true;
+}
+
+/* So much of a charge has become pages; the rest of it is gone. */
+static void settle(uint64_t bytes_charged, uint64_t bytes)
 {
 	uint64_t taken = atomic_fetch_add(&counters.bytes_taken, bytes) + bytes;
 	uint64_t peak = atomic_load(&counters.bytes_peak);
 
-	if (taken > pages_limit()) {
-		atomic_fetch_sub(&counters.bytes_taken, bytes);
-		return false;
-	}
+	atomic_fetch_sub(&charged, bytes_charged - bytes);
 	while (taken > peak && !atomic_compare_exchange_weak(&counters.bytes_peak, &peak, taken))
 		;
-	return true;
 }
 
 static void uncharge(uint64_t bytes)
 {
 	atomic_fetch_sub(&counters.bytes_taken, bytes);
+	atomic_fetch_sub(&charged, bytes);
 }
 
-int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts)
+/* For whoever asked there is one reason less: the device's quota, and pages that others own. */
+static int refusal(int error)
+{
+	return error == -EDQUOT || error == -EBUSY ? -ENOMEM : error;
+}
+
+static int take(const struct backend *backend, const struct request *request, uint64_t *firsts)
 {
 	uint64_t bytes = request->nr_pages * PS_PAGE_SIZE;
 	int nr;
@@ -57,25 +115,86 @@ int pages_take(const struct backend *backend, const struct request *request, uin
 	if (!charge(request->count * bytes))
 		return -ENOMEM;
 	nr = backend->alloc(request, firsts);
-	uncharge((request->count - (nr > 0 ? (uint64_t)nr : 0)) * bytes);
+	settle(request->count * bytes, nr > 0 ? (uint64_t)nr * bytes : 0);
 	if (nr < 0)
-		return nr == -EDQUOT ? -ENOMEM : nr;
+		return refusal(nr);
 	counters_add(&counters.refills, 1);
 	counters_add(&counters.spans_refilled, (uint64_t)nr);
 	return nr;
 }
 
-int pages_take_at(const struct backend *backend, const struct range *range)
+int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts,
+	       enum pages_company company)
 {
-	uint64_t bytes = range->nr_pages * PS_PAGE_SIZE;
+	int nr;
 
-	if (!charge(bytes))
-		return -ENOMEM;
-	if (backend->alloc_at(range)) {
-		uncharge(bytes);
-		return -ENOMEM;
+	begin(company);
+	nr = take(backend, request, firsts);
+	pthread_rwlock_unlock(&under_way);
+	return nr;
+}
+
+/* Spans that nobody has seen yet. */
+static void give_spans(const struct backend *backend, uint32_t nr_pages, const uint64_t *firsts,
+		       size_t count)
+{
+	struct range ranges[GIVEN_AT_ONCE];
+	uint32_t nr = 0;
+
+	while (count--) {
+		ranges[nr++] = (struct range){firsts[count], nr_pages};
+		if (nr == GIVEN_AT_ONCE || !count) {
+			pages_give(backend, ranges, nr);
+			nr = 0;
+		}
+	}
+}
+
+/* What was taken until one is refused is given back before another request can be alone. */
+static int take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
+		    size_t count, uint64_t *firsts)
+{
+	struct request request = {.nr_pages = nr_pages, .align_pages = align_pages};
+	size_t have = 0;
+	int nr;
+
+	while (have < count) {
+		request.count = count - have < BACKEND_MAX_COUNT ? (uint32_t)(count - have) :
+								   BACKEND_MAX_COUNT;
+		nr = take(backend, &request, firsts + have);
+		if (nr < 0) {
+			give_spans(backend, nr_pages, firsts, have);
+			return nr;
+		}
+		have += (size_t)nr;
 	}
 	return 0;
+}
+
+int pages_take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
+		   size_t count, uint64_t *firsts, enum pages_company company)
+{
+	int ret;
+
+	begin(company);
+	ret = take_all(backend, nr_pages, align_pages, count, firsts);
+	pthread_rwlock_unlock(&under_way);
+	return ret;
+}
+
+int pages_take_at(const struct backend *backend, const struct range *range,
+		  enum pages_company company)
+{
+	uint64_t bytes = range->nr_pages * PS_PAGE_SIZE;
+	int ret = -ENOMEM;
+
+	begin(company);
+	if (charge(bytes)) {
+		ret = backend->alloc_at(range);
+		settle(bytes, ret ? 0 : bytes);
+	}
+	pthread_rwlock_unlock(&under_way);
+	return refusal(ret);
 }
 
 /* Heaps are built of what is below @count; @root may be smaller than what is under it. */

@@ -8,11 +8,25 @@
 #include "backend.h"
 #include "thread_cache.h"
 
+/*
+ * enum pages_company - whether other requests may be under way at the same time
+ *
+ * Then a refusal may be due to one that fails itself a moment later.  A request that is
+ * refused is so for good only if it was made alone, without which no caller is told.
+ */
+enum pages_company { PAGES_TOGETHER, PAGES_ALONE };
+
 /* As backend->alloc(), and -ENOMEM at the limit or the device's quota. */
-int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts);
+int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts,
+	       enum pages_company company);
+
+/* Takes any number of spans, or none: 0 or -errno. */
+int pages_take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
+		   size_t count, uint64_t *firsts, enum pages_company company);
 
 /* As backend->alloc_at(), and -ENOMEM. */
-int pages_take_at(const struct backend *backend, const struct range *range);
+int pages_take_at(const struct backend *backend, const struct range *range,
+		  enum pages_company company);
 
 /* Gives back ranges, which it sorts and merges; 0, or -EINVAL if one is not owned. */
 int pages_give(const struct backend *backend, struct range *ranges, uint32_t count);
@@ -36,8 +50,14 @@ void pages_batch_begin(struct pages_batch *batch);
 void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_pages);
 void pages_batch_flush(struct pages_batch *batch);
 
-/* For ps_limit_set(); pages_limit() says UINT64_MAX for none. */
+/* For ps_limit_set(), 0 and UINT64_MAX for none; pages_limit() says UINT64_MAX for none. */
 void pages_limit_set(uint64_t bytes);
 uint64_t pages_limit(void);
+
+/* Around a fork of which the child continues: no request is under way.  In the child nobody holds
+ * it. */
+void pages_lock(void);
+void pages_unlock(void);
+void pages_reset_lock(void);
 
 #endif

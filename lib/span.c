@@ -35,18 +35,24 @@ static uint32_t natural_align(uint64_t nr_pages)
 
 /* ---- allocation ---------------------------------------------------------------------------- */
 
-/* As pages_take(); what is cached goes back first if that is what it takes. */
-static int take_or_reclaim(const struct backend *backend, const struct request *request,
-			   uint64_t *firsts)
+/* Gives back what is cached, before a request is made once more, alone. */
+static void reclaim(void)
 {
-	int nr = pages_take(backend, request, firsts);
-
-	if (nr != -ENOMEM)
-		return nr;
 	thread_cache_give_back();
 	central_trim(0);
 	thread_caches_trim();
-	return pages_take(backend, request, firsts);
+}
+
+/* As pages_take(), refused for good. */
+static int take_or_reclaim(const struct backend *backend, const struct request *request,
+			   uint64_t *first)
+{
+	int nr = pages_take(backend, request, first, PAGES_TOGETHER);
+
+	if (nr != -ENOMEM)
+		return nr;
+	reclaim();
+	return pages_take(backend, request, first, PAGES_ALONE);
 }
 
 /* From the backend; NULL with errno. */
@@ -173,38 +179,49 @@ static void free_spans(size_t bytes, void *const *spans, size_t count)
 		ps_span_free(spans[count], bytes);
 }
 
+/* Makes addresses of the indices of first pages, in their place. */
+static void indices_to_spans(void **spans, size_t count, size_t bytes)
+{
+	uint64_t first;
+	size_t i;
+
+	_Static_assert(sizeof(first) == sizeof(*spans), "one goes where the other was");
+	for (i = 0; i < count; i++) {
+		memcpy(&first, &spans[i], sizeof(first));
+		spans[i] = process.window.base + first * PS_PAGE_SIZE;
+		annotate_long_allocated(spans[i], bytes, false);
+	}
+}
+
 int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 {
 	const struct backend *backend;
-	struct request request = {
-		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
-		.align_pages = natural_align(bytes / PS_PAGE_SIZE),
-	};
-	uint64_t firsts[BACKEND_MAX_COUNT];
-	size_t have = 0;
-	int nr, i;
+	uint32_t nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE);
+	uint32_t align_pages = natural_align(nr_pages);
+	size_t have = 0, more;
+	uint64_t *firsts;
+	int ret;
 
 	if (!is_size(bytes) || !count)
 		return -EINVAL;
 	backend = process_backend();
 	if (!backend)
 		return -errno;
-	while (have < count && (spans[have] = cache_take(request.nr_pages)))
+	while (have < count && (spans[have] = cache_take(nr_pages)))
 		have++;
-	while (have < count) {
-		request.count = count - have < BACKEND_MAX_COUNT ? (uint32_t)(count - have) :
-								   BACKEND_MAX_COUNT;
-		nr = take_or_reclaim(backend, &request, firsts);
-		if (nr < 0) {
-			free_spans(bytes, spans, have);
-			return nr;
-		}
-		for (i = 0; i < nr; i++) {
-			spans[have] = process.window.base + firsts[i] * PS_PAGE_SIZE;
-			annotate_long_allocated(spans[have++], bytes, false);
-		}
-		counters_add(&counters.allocated, (uint64_t)nr);
+	more = count - have;
+	firsts = (uint64_t *)(void *)(spans + have);
+	ret = pages_take_all(backend, nr_pages, align_pages, more, firsts, PAGES_TOGETHER);
+	if (ret == -ENOMEM) {
+		reclaim();
+		ret = pages_take_all(backend, nr_pages, align_pages, more, firsts, PAGES_ALONE);
 	}
+	if (ret) {
+		free_spans(bytes, spans, have);
+		return ret;
+	}
+	indices_to_spans(spans + have, more, bytes);
+	counters_add(&counters.allocated, more);
 	return 0;
 }
 
@@ -279,7 +296,9 @@ int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes)
 	if (window_of(ptr, new_bytes) != base)
 		return -ENOMEM;
 	more = range_in(base, end, new_bytes - old_bytes);
-	ret = pages_take_at(backend, &more);
+	ret = pages_take_at(backend, &more, PAGES_TOGETHER);
+	if (ret == -ENOMEM)
+		ret = pages_take_at(backend, &more, PAGES_ALONE);
 	if (!ret)
 		annotate_long_allocated(end, new_bytes - old_bytes, false);
 	return ret;

@@ -357,13 +357,13 @@ static void *take_spans(struct thread_cache *cache, uint32_t bin, const struct r
 
 	run.nr_pages *= count;
 	run.count = 1;
-	if (pages_take(process_opened(), &run, firsts) == 1) {
+	if (pages_take(process_opened(), &run, firsts, PAGES_TOGETHER) == 1) {
 		counters_add(&counters.spans_refilled, count - 1);
 		cache->added += count - 1;
 		push(cache, bin, window_address(firsts[0] + request->nr_pages), count - 1);
 		return window_address(firsts[0]);
 	}
-	nr = pages_take(process_opened(), request, firsts);
+	nr = pages_take(process_opened(), request, firsts, PAGES_TOGETHER);
 	if (nr <= 0)
 		return NULL;
 	cache->added += (uint32_t)nr - 1;

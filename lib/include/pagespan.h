@@ -213,7 +213,8 @@ void ps_thread_flush(void);
  *
  * Counts what is held and what is cached.  An allocation that would exceed the
  * limit first makes the calling thread's cache and the central one give back
- * what they hold, then fails with ENOMEM.  A limit below what is taken frees
+ * what they hold, then fails with ENOMEM.  What fails counts nowhere, and makes
+ * no request of another thread fail that fits.  A limit below what is taken frees
  * nothing; it only refuses more.  A child of a fork starts without one.
  *
  * Return: 0, or -EINVAL (@bytes).
