@@ -50,7 +50,8 @@ struct request {
  * @pool_pages: what there is to give out at most
  * @alloc: takes spans; how many, their first pages in @firsts, or -errno
  *	if there is not one
- * @alloc_at: takes exactly these pages; 0 or -errno
+ * @alloc_at: takes exactly these pages, as a request with these flags; 0, -EBUSY if
+ *	one is not free, or -errno
  * @free: gives back ranges, each wholly or not at all, and stops at the first that
  *	is not all owned; how many it gave back.  In debug mode the pages fault from
  *	then on.
@@ -71,7 +72,7 @@ struct backend {
 	int (*open)(struct window *window);
 	uint64_t (*pool_pages)(void);
 	int (*alloc)(const struct request *request, uint64_t *firsts);
-	int (*alloc_at)(const struct range *range);
+	int (*alloc_at)(const struct range *range, unsigned int flags);
 	uint32_t (*free)(const struct range *ranges, uint32_t count);
 	bool (*owned)(uint64_t first, uint64_t *nr_pages);
 	int (*map_export)(struct window *window);

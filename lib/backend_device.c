@@ -194,14 +194,13 @@ static int device_alloc(const struct request *request, uint64_t *firsts)
 	return nr;
 }
 
-static int device_alloc_at(const struct range *range)
+static int device_alloc_at(const struct range *range, unsigned int flags)
 {
 	struct pagespan_alloc_at at = {
 		.size = sizeof(at),
 		.first = range->first,
 		.nr_pages = (uint32_t)range->nr_pages,
 	};
-
 	int ret = 0;
 
 	pthread_rwlock_rdlock(&device.change);
@@ -212,6 +211,10 @@ static int device_alloc_at(const struct range *range)
 		mend_slots(range->first, range->nr_pages);
 	}
 	pthread_rwlock_unlock(&device.change);
+	/* The kernel clears what is new to this client, which cannot be told. */
+	if (!ret && flags & PS_ZERO)
+		memset(device.base + range->first * PS_PAGE_SIZE, 0,
+		       range->nr_pages * PS_PAGE_SIZE);
 	return ret;
 }
 

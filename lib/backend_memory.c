@@ -153,14 +153,14 @@ static void drop(uint64_t first, uint64_t nr_pages)
 }
 
 /* Of a span that nobody has seen yet.  The kernel may not know the one or the other advice. */
-static void prepare_span(const struct request *request, uint64_t first)
+static void prepare_span(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	size_t bytes = request->nr_pages * PS_PAGE_SIZE;
+	size_t bytes = nr_pages * PS_PAGE_SIZE;
 	char *span = address_of(first);
 
-	if (request->flags & PS_HUGE)
+	if (flags & PS_HUGE)
 		madvise(span, bytes, MADV_HUGEPAGE);
-	if (request->flags & PS_POPULATE)
+	if (flags & PS_POPULATE)
 		madvise(span, bytes, MADV_POPULATE_WRITE);
 }
 
@@ -182,19 +182,23 @@ static int memory_alloc(const struct request *request, uint64_t *firsts)
 	}
 	pthread_mutex_unlock(&memory.lock);
 	for (i = 0; i < nr; i++)
-		prepare_span(request, firsts[i]);
+		prepare_span(firsts[i], request->nr_pages, request->flags);
 	return nr ? (int)nr : (int)first;
 }
 
-static int memory_alloc_at(const struct range *range)
+static int memory_alloc_at(const struct range *range, unsigned int flags)
 {
 	int ret;
 
+	if (flags & PS_EXPORT)
+		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
 	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
 	if (!ret && process.config.debug)
 		unprotect(range->first, range->nr_pages);
 	pthread_mutex_unlock(&memory.lock);
+	if (!ret)
+		prepare_span(range->first, range->nr_pages, flags);
 	return ret;
 }
 

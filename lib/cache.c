@@ -49,7 +49,8 @@ bool cache_put(void *span, uint32_t nr_pages)
 	uint64_t page = pages_of((uint64_t)((char *)span - cache->base));
 	uint32_t bin = bin_of(nr_pages);
 
-	if (page >= cache->nr_pages || nr_pages > cache->nr_pages - page)
+	if (page >= cache->nr_pages || nr_pages > cache->nr_pages - page ||
+	    !may_be_cached(page, nr_pages))
 		return false;
 	if (!cache->room[bin] && !cache_make_spare(cache, bin))
 		return false;
@@ -88,14 +89,27 @@ static __attribute__((noinline)) int free_without_room(void *ptr, uint64_t nr_pa
 	return free_other(ptr, nr_pages);
 }
 
+/* A span of 2 MiB is the only one of an exact size that has to be aligned. */
+static __attribute__((noinline)) int free_large(void *ptr, uint64_t nr_pages, uint64_t page,
+						struct thread_cache *cache)
+{
+	if (nr_pages != MEGABLOCK_PAGES || page >= cache->nr_pages ||
+	    !may_be_cached(page, MEGABLOCK_PAGES))
+		return free_other(ptr, nr_pages);
+	if (__builtin_expect(--cache->room[MEGABLOCK_PAGES] < 0, 0))
+		return free_without_room(ptr, MEGABLOCK_PAGES);
+	cache_push(cache, MEGABLOCK_PAGES, ptr, page);
+	return 0;
+}
+
 int ps_span_free(void *ptr, size_t bytes)
 {
 	struct thread_cache *cache = thread_cache;
 	uint64_t page = pages_of((uint64_t)((char *)ptr - cache->base));
 	uint64_t nr_pages = pages_of(bytes);
 
-	if (__builtin_expect(page >= cache->nr_pages || nr_pages > BIN_EXACT_MAX, 0))
-		return free_other(ptr, nr_pages);
+	if (__builtin_expect(page >= cache->nr_pages || nr_pages >= MEGABLOCK_PAGES, 0))
+		return free_large(ptr, nr_pages, page, cache);
 	if (__builtin_expect(--cache->room[nr_pages] < 0, 0))
 		return free_without_room(ptr, nr_pages);
 	cache_push(cache, nr_pages, ptr, page);

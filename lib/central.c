@@ -94,7 +94,40 @@ void central_unlock(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* A list of spans becomes a batch before others. */
+static struct link *chain(struct link *batches, struct link *list, uint32_t count)
+{
+	annotate_link_opened(list);
+	list->next_batch = batches;
+	list->count = count;
+	annotate_link_closed(list);
+	return list;
+}
+
+/* The batches behind one. */
+static struct link *unchain(struct link *list, uint32_t *count)
+{
+	struct link *batches;
+
+	annotate_link_opened(list);
+	batches = list->next_batch;
+	*count = (uint32_t)list->count;
+	annotate_link_closed(list);
+	return batches;
+}
+
 /* With the lock held. */
+static void put(uint32_t bin, struct link *list, uint32_t count)
+{
+	struct shelf *shelf = &central.shelves[bin];
+
+	shelf->batches = chain(shelf->batches, list, count);
+	shelf->nr++;
+	central.filled[bin / 64] |= (uint64_t)1 << bin % 64;
+	add_bytes(bin, count);
+}
+
+/* With the lock held; NULL if there is none. */
 static struct link *take(uint32_t bin, uint32_t *count)
 {
 	struct shelf *shelf = &central.shelves[bin];
@@ -102,10 +135,7 @@ static struct link *take(uint32_t bin, uint32_t *count)
 
 	if (!list)
 		return NULL;
-	annotate_link_opened(list);
-	shelf->batches = list->next_batch;
-	*count = (uint32_t)list->count;
-	annotate_link_closed(list);
+	shelf->batches = unchain(list, count);
 	if (!--shelf->nr)
 		central.filled[bin / 64] &= ~((uint64_t)1 << bin % 64);
 	if (shelf->nr < shelf->least)
@@ -128,7 +158,6 @@ struct link *central_take(uint32_t bin, uint32_t *count)
 
 bool central_give(uint32_t bin, struct link *list, uint32_t count)
 {
-	struct shelf *shelf = &central.shelves[bin];
 	enum kind kind = kind_of(bin);
 	uint64_t bytes = count * bin_pages(bin) * PS_PAGE_SIZE;
 	bool accepted;
@@ -136,16 +165,8 @@ bool central_give(uint32_t bin, struct link *list, uint32_t count)
 	central_lock();
 	accepted = atomic_load_explicit(&central.bytes[kind], memory_order_relaxed) + bytes <=
 		   most_bytes(kind);
-	if (accepted) {
-		annotate_link_opened(list);
-		list->next_batch = shelf->batches;
-		list->count = count;
-		annotate_link_closed(list);
-		shelf->batches = list;
-		shelf->nr++;
-		central.filled[bin / 64] |= (uint64_t)1 << bin % 64;
-		add_bytes(bin, count);
-	}
+	if (accepted)
+		put(bin, list, count);
 	central_unlock();
 	return accepted;
 }
@@ -174,6 +195,44 @@ void central_trim(uint64_t keep_bytes)
 	while ((list = take_any(keep_bytes, &bin)))
 		pages_batch_add(&out, list, bin_pages(bin));
 	pages_batch_flush(&out);
+}
+
+/* With the lock held; the batches keep their order, and how many of them were not needed. */
+static uint32_t uncover_shelf(uint32_t bin, const struct range *range, struct pages_batch *out)
+{
+	uint32_t least = central.shelves[bin].least;
+	struct link *kept = NULL, *list;
+	uint32_t count, nr_out, sum = 0;
+
+	while ((list = take(bin, &count))) {
+		list = links_uncover(list, bin_pages(bin), range, out, &nr_out);
+		if (list)
+			kept = chain(kept, list, count - nr_out);
+		sum += nr_out;
+	}
+	while ((list = kept)) {
+		kept = unchain(list, &count);
+		put(bin, list, count);
+	}
+	if (least > central.shelves[bin].nr)
+		least = central.shelves[bin].nr;
+	central.shelves[bin].least = least;
+	return sum;
+}
+
+bool central_uncover(const struct range *range)
+{
+	struct pages_batch out;
+	uint32_t nr_out = 0;
+	uint32_t bin;
+
+	pages_batch_begin(&out);
+	central_lock();
+	for_each_bin(bin, central.filled)
+		nr_out += uncover_shelf(bin, range, &out);
+	central_unlock();
+	pages_batch_flush(&out);
+	return nr_out;
 }
 
 /* Takes a batch that its bin could have done without; a new count of those starts with NULL. */

@@ -23,6 +23,9 @@ bool central_give(uint32_t bin, struct link *list, uint32_t count);
 /* Gives back to the backend whatever is more than so many bytes. */
 void central_trim(uint64_t keep_bytes);
 
+/* Gives back the spans that have pages in a range; false if there are none. */
+bool central_uncover(const struct range *range);
+
 /* Gives back what has been idle, if it is time to. */
 void central_decay(int64_t now);
 

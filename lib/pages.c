@@ -101,10 +101,36 @@ static void uncharge(uint64_t bytes)
 	atomic_fetch_sub(&charged, bytes);
 }
 
-/* For whoever asked there is one reason less: the device's quota, and pages that others own. */
+/* The device's quota is to whoever asked no other reason than the limit. */
 static int refusal(int error)
 {
-	return error == -EDQUOT || error == -EBUSY ? -ENOMEM : error;
+	return error == -EDQUOT ? -ENOMEM : error;
+}
+
+/* A span of an alignment that span maps do not know, at the first place where its pages are free.
+ */
+static int take_aligned(const struct backend *backend, const struct request *request,
+			uint64_t *first)
+{
+	const char *base =
+		request->flags & PS_EXPORT ? process.window.export_base : process.window.base;
+	struct range range = {
+		.first = -((uintptr_t)base / PS_PAGE_SIZE) % request->align_pages,
+		.nr_pages = request->nr_pages,
+	};
+	int ret = -ENOMEM;
+
+	for (; range.first + range.nr_pages <= process.window.nr_pages;
+	     range.first += request->align_pages) {
+		ret = backend->alloc_at(&range, request->flags);
+		if (!ret) {
+			*first = range.first;
+			return 1;
+		}
+		if (ret != -EBUSY)
+			break;
+	}
+	return ret == -EBUSY ? -ENOMEM : ret;
 }
 
 static int take(const struct backend *backend, const struct request *request, uint64_t *firsts)
@@ -114,7 +140,10 @@ static int take(const struct backend *backend, const struct request *request, ui
 
 	if (!charge(request->count * bytes))
 		return -ENOMEM;
-	nr = backend->alloc(request, firsts);
+	if (request->align_pages > MEGABLOCK_PAGES)
+		nr = take_aligned(backend, request, firsts);
+	else
+		nr = backend->alloc(request, firsts);
 	settle(request->count * bytes, nr > 0 ? (uint64_t)nr * bytes : 0);
 	if (nr < 0)
 		return refusal(nr);
@@ -151,10 +180,10 @@ static void give_spans(const struct backend *backend, uint32_t nr_pages, const u
 }
 
 /* What was taken until one is refused is given back before another request can be alone. */
-static int take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
-		    size_t count, uint64_t *firsts)
+static int take_all(const struct backend *backend, const struct request *each, size_t count,
+		    uint64_t *firsts)
 {
-	struct request request = {.nr_pages = nr_pages, .align_pages = align_pages};
+	struct request request = *each;
 	size_t have = 0;
 	int nr;
 
@@ -163,7 +192,7 @@ static int take_all(const struct backend *backend, uint32_t nr_pages, uint32_t a
 								   BACKEND_MAX_COUNT;
 		nr = take(backend, &request, firsts + have);
 		if (nr < 0) {
-			give_spans(backend, nr_pages, firsts, have);
+			give_spans(backend, request.nr_pages, firsts, have);
 			return nr;
 		}
 		have += (size_t)nr;
@@ -171,13 +200,13 @@ static int take_all(const struct backend *backend, uint32_t nr_pages, uint32_t a
 	return 0;
 }
 
-int pages_take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
-		   size_t count, uint64_t *firsts, enum pages_company company)
+int pages_take_all(const struct backend *backend, const struct request *each, size_t count,
+		   uint64_t *firsts, enum pages_company company)
 {
 	int ret;
 
 	begin(company);
-	ret = take_all(backend, nr_pages, align_pages, count, firsts);
+	ret = take_all(backend, each, count, firsts);
 	pthread_rwlock_unlock(&under_way);
 	return ret;
 }
@@ -190,7 +219,7 @@ int pages_take_at(const struct backend *backend, const struct range *range,
 
 	begin(company);
 	if (charge(bytes)) {
-		ret = backend->alloc_at(range);
+		ret = backend->alloc_at(range, 0);
 		settle(bytes, ret ? 0 : bytes);
 	}
 	pthread_rwlock_unlock(&under_way);

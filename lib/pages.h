@@ -16,13 +16,16 @@
  */
 enum pages_company { PAGES_TOGETHER, PAGES_ALONE };
 
-/* As backend->alloc(), and -ENOMEM at the limit or the device's quota. */
+/*
+ * As backend->alloc(), and -ENOMEM at the limit or the device's quota.  A single span may
+ * be aligned to more than MEGABLOCK_PAGES.
+ */
 int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts,
 	       enum pages_company company);
 
-/* Takes any number of spans, or none: 0 or -errno. */
-int pages_take_all(const struct backend *backend, uint32_t nr_pages, uint32_t align_pages,
-		   size_t count, uint64_t *firsts, enum pages_company company);
+/* Takes any number of spans, each as @each says, or none: 0 or -errno. */
+int pages_take_all(const struct backend *backend, const struct request *each, size_t count,
+		   uint64_t *firsts, enum pages_company company);
 
 /* As backend->alloc_at(), and -ENOMEM. */
 int pages_take_at(const struct backend *backend, const struct range *range,

@@ -27,10 +27,12 @@ static bool is_size(size_t bytes)
 	return bytes && bytes % PS_PAGE_SIZE == 0 && bytes <= PS_SPAN_MAX;
 }
 
-/* So that huge pages apply. */
-static uint32_t natural_align(uint64_t nr_pages)
+/* What huge pages need, where a run allows it. */
+static uint32_t preferred_align(const struct request *request)
 {
-	return nr_pages >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1;
+	return request->nr_pages >= MEGABLOCK_PAGES && request->align_pages < MEGABLOCK_PAGES ?
+		       MEGABLOCK_PAGES :
+		       request->align_pages;
 }
 
 /* ---- allocation ---------------------------------------------------------------------------- */
@@ -43,16 +45,30 @@ static void reclaim(void)
 	thread_caches_trim();
 }
 
+/* One span, aligned better than it has to be if it can be. */
+static int take_one(const struct backend *backend, const struct request *request, uint64_t *first,
+		    enum pages_company company)
+{
+	struct request preferred = *request;
+	int nr;
+
+	preferred.align_pages = preferred_align(request);
+	nr = pages_take(backend, &preferred, first, company);
+	if (nr == -ENOMEM && preferred.align_pages != request->align_pages)
+		nr = pages_take(backend, request, first, company);
+	return nr;
+}
+
 /* As pages_take(), refused for good. */
 static int take_or_reclaim(const struct backend *backend, const struct request *request,
 			   uint64_t *first)
 {
-	int nr = pages_take(backend, request, first, PAGES_TOGETHER);
+	int nr = take_one(backend, request, first, PAGES_TOGETHER);
 
 	if (nr != -ENOMEM)
 		return nr;
 	reclaim();
-	return pages_take(backend, request, first, PAGES_ALONE);
+	return take_one(backend, request, first, PAGES_ALONE);
 }
 
 /* From the backend; NULL with errno. */
@@ -105,7 +121,7 @@ void *span_alloc_long(uint64_t nr_pages)
 	}
 	return alloc_direct(backend, &(struct request){
 					     .nr_pages = (uint32_t)nr_pages,
-					     .align_pages = natural_align(nr_pages),
+					     .align_pages = 1,
 					     .count = 1,
 				     });
 }
@@ -143,7 +159,7 @@ void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags)
 	const struct backend *backend;
 	struct request request = {
 		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
-		.align_pages = natural_align(bytes / PS_PAGE_SIZE),
+		.align_pages = align ? (uint32_t)(align / PS_PAGE_SIZE) : 1,
 		.count = 1,
 		.flags = flags,
 	};
@@ -154,15 +170,13 @@ void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (align > request.align_pages * PS_PAGE_SIZE)
-		request.align_pages = (uint32_t)(align / PS_PAGE_SIZE);
-	if (flags & PS_HUGE)
+	if (flags & PS_HUGE && request.align_pages < MEGABLOCK_PAGES)
 		request.align_pages = MEGABLOCK_PAGES;
 	backend = process_backend();
 	if (!backend)
 		return NULL;
 	if (!(flags & (PS_HUGE | PS_EXPORT)) &&
-	    request.align_pages == natural_align(request.nr_pages)) {
+	    request.align_pages <= cached_align(request.nr_pages)) {
 		span = alloc_cached(bytes, flags);
 		if (span)
 			return span;
@@ -193,13 +207,40 @@ static void indices_to_spans(void **spans, size_t count, size_t bytes)
 	}
 }
 
+/* As take_one(), for many; the indices of their first pages go where their addresses will. */
+static int take_all(const struct backend *backend, const struct request *request, size_t count,
+		    void **spans, enum pages_company company)
+{
+	uint64_t *firsts = (uint64_t *)(void *)spans;
+	struct request preferred = *request;
+	int ret;
+
+	preferred.align_pages = preferred_align(request);
+	ret = pages_take_all(backend, &preferred, count, firsts, company);
+	if (ret == -ENOMEM && preferred.align_pages != request->align_pages)
+		ret = pages_take_all(backend, request, count, firsts, company);
+	return ret;
+}
+
+static int take_all_or_reclaim(const struct backend *backend, const struct request *request,
+			       size_t count, void **spans)
+{
+	int ret = take_all(backend, request, count, spans, PAGES_TOGETHER);
+
+	if (ret != -ENOMEM)
+		return ret;
+	reclaim();
+	return take_all(backend, request, count, spans, PAGES_ALONE);
+}
+
 int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 {
 	const struct backend *backend;
-	uint32_t nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE);
-	uint32_t align_pages = natural_align(nr_pages);
-	size_t have = 0, more;
-	uint64_t *firsts;
+	struct request request = {
+		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
+		.align_pages = 1,
+	};
+	size_t have = 0;
 	int ret;
 
 	if (!is_size(bytes) || !count)
@@ -207,21 +248,15 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 	backend = process_backend();
 	if (!backend)
 		return -errno;
-	while (have < count && (spans[have] = cache_take(nr_pages)))
+	while (have < count && (spans[have] = cache_take(request.nr_pages)))
 		have++;
-	more = count - have;
-	firsts = (uint64_t *)(void *)(spans + have);
-	ret = pages_take_all(backend, nr_pages, align_pages, more, firsts, PAGES_TOGETHER);
-	if (ret == -ENOMEM) {
-		reclaim();
-		ret = pages_take_all(backend, nr_pages, align_pages, more, firsts, PAGES_ALONE);
-	}
+	ret = take_all_or_reclaim(backend, &request, count - have, spans + have);
 	if (ret) {
 		free_spans(bytes, spans, have);
 		return ret;
 	}
-	indices_to_spans(spans + have, more, bytes);
-	counters_add(&counters.allocated, more);
+	indices_to_spans(spans + have, count - have, bytes);
+	counters_add(&counters.allocated, count - have);
 	return 0;
 }
 
@@ -281,6 +316,28 @@ int span_free_long(void *ptr, size_t bytes)
 	return 0;
 }
 
+/* Gives back what is cached of these pages; false if nothing is. */
+static bool uncover(const struct range *range)
+{
+	bool own = thread_cache_uncover(range);
+
+	return central_uncover(range) || own;
+}
+
+/* As pages_take_at(), refused for good: with what is cached there, and at the limit anywhere. */
+static int take_at_or_reclaim(const struct backend *backend, const struct range *range)
+{
+	int ret = pages_take_at(backend, range, PAGES_TOGETHER);
+
+	if (ret == -EBUSY && uncover(range))
+		ret = pages_take_at(backend, range, PAGES_TOGETHER);
+	if (ret == -ENOMEM)
+		reclaim();
+	if (ret == -ENOMEM || ret == -EBUSY)
+		ret = pages_take_at(backend, range, PAGES_ALONE);
+	return ret == -EBUSY ? -ENOMEM : ret;
+}
+
 int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes)
 {
 	const struct backend *backend = process_opened();
@@ -296,9 +353,7 @@ int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes)
 	if (window_of(ptr, new_bytes) != base)
 		return -ENOMEM;
 	more = range_in(base, end, new_bytes - old_bytes);
-	ret = pages_take_at(backend, &more, PAGES_TOGETHER);
-	if (ret == -ENOMEM)
-		ret = pages_take_at(backend, &more, PAGES_ALONE);
+	ret = take_at_or_reclaim(backend, &more);
 	if (!ret)
 		annotate_long_allocated(end, new_bytes - old_bytes, false);
 	return ret;

@@ -260,7 +260,7 @@ static bool make_room(struct thread_cache *cache, uint32_t bin)
 bool thread_cache_accept(struct thread_cache *cache, uint32_t bin, void *span)
 {
 	keep_house(cache);
-	if (!make_room(cache, bin))
+	if (!may_be_cached(page_of(span), bin_pages(bin)) || !make_room(cache, bin))
 		return false;
 	push(cache, bin, span, 1);
 	return true;
@@ -377,7 +377,7 @@ static void *refill_from_backend(struct thread_cache *cache, uint32_t bin)
 {
 	struct request request = {
 		.nr_pages = (uint32_t)bin_pages(bin),
-		.align_pages = bin >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1,
+		.align_pages = cached_align(bin_pages(bin)),
 		.count = cache->ramp[bin],
 	};
 	void *span = take_spans(cache, bin, &request);

@@ -23,6 +23,8 @@
  *	         │ line 7: link ─────────┼──►  │ line 42: link ─► NULL │
  *	         └───────────────────────┘     └───────────────────────┘
  *
+ * A span of 2 MiB and more is cached only if it starts at a multiple of 2 MiB.
+ *
  * A bin that is not active has no room and no list, so the first span freed
  * of it goes the long way, where it is made active, if need be at the cost
  * of another.
@@ -150,6 +152,18 @@ static inline uint32_t bin_of(uint64_t nr_pages)
 	if (nr_pages % MEGABLOCK_PAGES || nr_pages > (uint64_t)BIN_HUGE_MAX * MEGABLOCK_PAGES)
 		return 0;
 	return BIN_EXACT_MAX + (uint32_t)(nr_pages / MEGABLOCK_PAGES);
+}
+
+/* What spans of a size are aligned to in every cache, in pages. */
+static inline uint32_t cached_align(uint64_t nr_pages)
+{
+	return nr_pages >= MEGABLOCK_PAGES ? MEGABLOCK_PAGES : 1;
+}
+
+/* The index of a page tells how it is aligned, for windows are. */
+static inline bool may_be_cached(uint64_t page, uint64_t nr_pages)
+{
+	return nr_pages < MEGABLOCK_PAGES || page % MEGABLOCK_PAGES == 0;
 }
 
 static inline uint64_t bin_pages(uint64_t bin)
@@ -282,6 +296,8 @@ static inline bool cache_make_spare(struct thread_cache *cache, uint32_t bin)
 	return true;
 }
 
+struct pages_batch;
+
 /* The long way, with everything that can go wrong; in span.c. */
 void *span_alloc_long(uint64_t nr_pages);
 int span_free_long(void *ptr, size_t bytes);
@@ -295,8 +311,16 @@ struct thread_cache *thread_cache_get(void);
  */
 void *thread_cache_refill(struct thread_cache *cache, uint32_t bin);
 
-/* Takes a span that there was no room for; false if the cache is not for its bin. */
+/* Takes a span that there was no room for; false if the cache is not for its bin, or for it. */
 bool thread_cache_accept(struct thread_cache *cache, uint32_t bin, void *span);
+
+/* Gives back the calling thread's cached spans that have pages in a range; false if there are none.
+ */
+bool thread_cache_uncover(const struct range *range);
+
+/* Takes such spans out of a list, for the backend; those that stay, in their order. */
+struct link *links_uncover(struct link *list, uint64_t nr_pages, const struct range *range,
+			   struct pages_batch *out, uint32_t *nr_out);
 
 /* Gives the calling thread's cached spans to the central cache, or to the backend. */
 void thread_cache_hand_over(void);

@@ -8,7 +8,9 @@
  *
  * Sizes are bytes and multiples of PS_PAGE_SIZE, from one page to
  * PS_SPAN_MAX.  The contents of a span are undefined until written.  A span of
- * 512 pages or more starts at a multiple of 2 MiB.
+ * 512 pages or more starts at a multiple of 2 MiB if a run of free pages lets it,
+ * so that huge pages apply; what must be aligned is to be asked for so, see
+ * ps_span_alloc_ex().
  *
  * Two backends give the same results:
  *
@@ -86,8 +88,8 @@ extern "C" {
 #define PS_PAGE_SIZE ((size_t)4096)
 #define PS_SPAN_MAX  (65536 * PS_PAGE_SIZE)
 
-/* The largest alignment ps_span_alloc_ex() takes: 2 MiB. */
-#define PS_ALIGN_MAX (512 * PS_PAGE_SIZE)
+/* The largest alignment ps_span_alloc_ex() takes: 1 GiB. */
+#define PS_ALIGN_MAX (262144 * PS_PAGE_SIZE)
 
 /**
  * ps_span_alloc() - allocate a span
@@ -123,7 +125,8 @@ void *ps_span_alloc(size_t bytes);
  * @align: of the address: 0, or a power of two from PS_PAGE_SIZE to PS_ALIGN_MAX
  * @flags: PS_ZERO, PS_HUGE, PS_POPULATE, PS_EXPORT, or 0
  *
- * Freed by ps_span_free() like any other.
+ * Freed by ps_span_free() like any other.  An alignment above 2 MiB is looked
+ * for at one address after another, and comes from no cache.
  *
  * Return: as ps_span_alloc(), and NULL with errno EINVAL (@align, @flags) or
  * EOPNOTSUPP (PS_EXPORT, which only the device has).
@@ -167,7 +170,9 @@ int ps_span_free(void *ptr, size_t bytes);
  * @old_bytes: their size
  * @new_bytes: the size wanted, from @old_bytes to PS_SPAN_MAX
  *
- * The pages added are undefined in content.
+ * The pages added are undefined in content.  Pages that the calling thread or
+ * the central cache holds count as free, and what is cached goes back where the
+ * limit would refuse, as for an allocation.
  *
  * Return: 0; -ENOMEM if the pages behind are not all free, or the limit is
  * reached, or -EINVAL for arguments that are off; then nothing has changed.

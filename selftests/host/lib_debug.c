@@ -14,7 +14,8 @@
 #include "../in_child.h"
 #include "harness.h"
 
-#define PAGE PS_PAGE_SIZE
+#define PAGE      PS_PAGE_SIZE
+#define MEGABLOCK (512 * PAGE)
 
 static bool on_device(void)
 {
@@ -122,7 +123,7 @@ TEST_F(debug, second_free_aborts_and_says_which_page)
 TEST_F(debug, free_of_what_was_never_allocated_aborts)
 {
 	EXPECT_EQ(128 + SIGABRT, SAYS(self->said, {
-		char *span = ps_span_alloc_ex(PAGE, PS_ALIGN_MAX, 0);
+		char *span = ps_span_alloc_ex(PAGE, MEGABLOCK, 0);
 
 		ps_span_free(span + PAGE, PAGE);
 	}));
@@ -150,7 +151,7 @@ TEST_F(debug, free_over_several_live_spans_is_allowed)
 
 TEST_F(debug, zeroed_populated_and_extended_spans_work)
 {
-	char *span = ps_span_alloc_ex(20 * PAGE, PS_ALIGN_MAX, PS_ZERO | PS_POPULATE);
+	char *span = ps_span_alloc_ex(20 * PAGE, MEGABLOCK, PS_ZERO | PS_POPULATE);
 
 	ASSERT_NE(NULL, span);
 	for (size_t i = 0; i < 20 * PAGE; i++)

@@ -30,6 +30,7 @@
 #include "tap.h"
 
 #define PAGE       PS_PAGE_SIZE
+#define MEGABLOCK  (512 * PAGE)
 #define OPERATIONS 1500
 #define MOST_HELD  200
 
@@ -250,7 +251,7 @@ static void op_alloc(void)
 
 	if (!span && errno != ENOMEM)
 		wrong("ps_span_alloc of %zu pages", pages);
-	if (span && (uintptr_t)span % (pages < 512 ? PAGE : PS_ALIGN_MAX))
+	if (span && (uintptr_t)span % PAGE)
 		wrong("%zu pages at %p are not aligned", pages, (void *)span);
 	if (span)
 		own(span, pages, false, false);
@@ -259,7 +260,7 @@ static void op_alloc(void)
 static void op_alloc_ex(void)
 {
 	size_t pages = some_pages();
-	size_t align = below(2) ? 0 : PAGE << below(10);
+	size_t align = below(2) ? 0 : PAGE << below(12);
 	unsigned int flags = below(8);
 	char *span;
 
@@ -270,7 +271,7 @@ static void op_alloc_ex(void)
 		wrong("ps_span_alloc_ex of %zu pages, flags %x", pages, flags);
 	if (span && align && (uintptr_t)span % align)
 		wrong("%zu pages at %p are not aligned to %zu", pages, (void *)span, align);
-	if (span && flags & PS_HUGE && (uintptr_t)span % PS_ALIGN_MAX)
+	if (span && flags & PS_HUGE && (uintptr_t)span % MEGABLOCK)
 		wrong("PS_HUGE gives %p", (void *)span);
 	if (span)
 		own(span, pages, flags & PS_EXPORT, flags & PS_ZERO);
@@ -401,7 +402,7 @@ static void op_trim(void)
 
 static void op_limit(void)
 {
-	uint64_t limit = below(2) ? UINT64_MAX : below(4096) * PAGE;
+	uint64_t limit = below(2) ? UINT64_MAX : (1 + below(4096)) * PAGE;
 	char *span;
 
 	if (ps_limit_set(limit))

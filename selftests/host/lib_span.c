@@ -17,7 +17,8 @@
 #include "../in_child.h"
 #include "harness.h"
 
-#define PAGE PS_PAGE_SIZE
+#define PAGE      PS_PAGE_SIZE
+#define MEGABLOCK (512 * PAGE)
 
 static bool on_device(void)
 {
@@ -266,7 +267,7 @@ TEST(span_is_aligned_as_asked)
 	static const size_t pages[] = {1, 3, 16, 511, 512, 700};
 
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		for (size_t align = PAGE; align <= PS_ALIGN_MAX; align *= 2) {
+		for (size_t align = PAGE; align <= MEGABLOCK; align *= 2) {
 			char *span = ps_span_alloc_ex(pages[i] * PAGE, align, 0);
 
 			ASSERT_NE(NULL, span);
@@ -275,6 +276,31 @@ TEST(span_is_aligned_as_asked)
 			EXPECT_EQ(0, ps_span_free(span, pages[i] * PAGE));
 		}
 	}
+}
+
+/* The device's pool may have no such place. */
+TEST(span_is_aligned_to_more_than_2_mib_where_there_is_such_a_place)
+{
+	bool everywhere = !on_device();
+
+	EXPECT_EQ(0, IN_CHILD({
+		setenv("PAGESPAN_MEMORY_MB", "3072", 1);
+		for (size_t align = 2 * MEGABLOCK; align <= PS_ALIGN_MAX; align *= 2) {
+			for (unsigned int flags = 0; flags <= PS_ZERO; flags += PS_ZERO) {
+				char *span = ps_span_alloc_ex(3 * PAGE, align, flags);
+
+				if (!span && (everywhere || errno != ENOMEM))
+					_exit(1);
+				if (!span)
+					continue;
+				if ((uintptr_t)span % align || (flags && !is_zero(span, 3 * PAGE)))
+					_exit(2);
+				memset(span, 1, 3 * PAGE);
+				if (ps_span_free(span, 3 * PAGE))
+					_exit(3);
+			}
+		}
+	}));
 }
 
 TEST(span_of_2_mib_and_more_is_aligned_to_2_mib)
@@ -318,7 +344,7 @@ TEST(zeroed_span_is_zero_in_every_byte)
 
 		for (int round = 0; round < 4; round++) {
 			unsigned int flags = PS_ZERO | (round % 2 ? PS_POPULATE : 0);
-			char *span = ps_span_alloc_ex(bytes, round == 3 ? PS_ALIGN_MAX : 0, flags);
+			char *span = ps_span_alloc_ex(bytes, round == 3 ? MEGABLOCK : 0, flags);
 
 			ASSERT_NE(NULL, span);
 			EXPECT_TRUE(is_zero(span, bytes));
@@ -339,7 +365,7 @@ TEST(huge_and_populated_spans_can_be_written_and_freed_in_part)
 		char *span = ps_span_alloc_ex(bytes, 0, flags[i]);
 
 		ASSERT_NE(NULL, span);
-		EXPECT_EQ(0, (uintptr_t)span % PS_ALIGN_MAX);
+		EXPECT_EQ(0, (uintptr_t)span % MEGABLOCK);
 		memset(span, 3, bytes);
 		EXPECT_EQ(0, ps_span_free(span + 100 * PAGE, 700 * PAGE));
 		EXPECT_EQ(3, span[99 * PAGE]);
@@ -351,7 +377,7 @@ TEST(huge_and_populated_spans_can_be_written_and_freed_in_part)
 
 TEST(extended_span_keeps_its_place_and_contents)
 {
-	char *span = ps_span_alloc_ex(64 * PAGE, PS_ALIGN_MAX, 0);
+	char *span = ps_span_alloc_ex(64 * PAGE, MEGABLOCK, 0);
 	uint64_t held;
 
 	ASSERT_NE(NULL, span);
