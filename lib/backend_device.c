@@ -24,6 +24,8 @@
 #include "address_space.h"
 #include "backend.h"
 #include "counters.h"
+#include "descriptor.h"
+#include "process.h"
 
 /* An eighth of the mappings that Linux allows by default. */
 #define REMAPS_MAX 8192
@@ -32,7 +34,7 @@
 #define POPULATE_PAGES 64
 
 static struct {
-	int fd;
+	struct descriptor file;
 	bool huge;
 	char *base;
 	uint64_t nr_pages;
@@ -40,9 +42,12 @@ static struct {
 	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
 	_Atomic uint32_t remaps;
 	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
+	struct descriptor spare[2]; /* hold two numbers for it, should others run out */
 	/* Read while what is owned changes, written while a child copies what is owned. */
 	pthread_rwlock_t change;
-} device = {.fd = -1, .change = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP};
+} device = {.file = {.fd = -1},
+	    .spare = {{.fd = -1}, {.fd = -1}},
+	    .change = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP};
 
 static size_t window_bytes(void)
 {
@@ -54,9 +59,23 @@ static uint64_t nr_slots(void)
 	return (device.nr_pages + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
 }
 
+/* As ioctl(), but never to another file. */
+static int command(unsigned long number, void *argument)
+{
+	if (!descriptor_is_ours(&device.file)) {
+		errno = ENODEV;
+		return -1;
+	}
+	return ioctl(device.file.fd, number, argument);
+}
+
 static void *map_window(char *at, uint64_t first, size_t bytes, int fixed)
 {
-	return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, device.fd,
+	if (!descriptor_is_ours(&device.file)) {
+		errno = ENODEV;
+		return MAP_FAILED;
+	}
+	return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, device.file.fd,
 		    (off_t)(first * PS_PAGE_SIZE));
 }
 
@@ -77,15 +96,35 @@ static char *map_aligned_window(void)
 	return base;
 }
 
+static void open_spare(void)
+{
+	int i, fd;
+
+	for (i = 0; i < 2; i++) {
+		if (descriptor_is_ours(&device.spare[i]) || !descriptor_is_ours(&device.file))
+			continue;
+		fd = fcntl(device.file.fd, F_DUPFD_CLOEXEC, 0);
+		if (fd >= 0)
+			descriptor_keep(&device.spare[i], fd);
+	}
+}
+
+static void close_spare(void)
+{
+	descriptor_close(&device.spare[0]);
+	descriptor_close(&device.spare[1]);
+}
+
 static int device_open(struct window *window)
 {
 	struct pagespan_info info = {.size = sizeof(info)};
+	int fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
 	int error;
 
-	device.fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
-	if (device.fd < 0)
+	if (fd < 0)
 		return -errno;
-	if (ioctl(device.fd, PAGESPAN_INFO, &info) < 0)
+	descriptor_keep(&device.file, fd);
+	if (command(PAGESPAN_INFO, &info) < 0)
 		goto fail;
 	device.huge = info.flags & PAGESPAN_INFO_HUGE;
 	device.nr_pages = info.nr_pages;
@@ -98,10 +137,12 @@ static int device_open(struct window *window)
 	device.base = map_aligned_window();
 	if (!device.base)
 		goto unmap;
+	if (process.config.fork == PS_FORK_COPY)
+		open_spare();
 	*window = (struct window){
 		.base = device.base,
 		.nr_pages = device.nr_pages,
-		.fd = device.fd,
+		.fd = device.file.fd,
 	};
 	return 0;
 
@@ -111,8 +152,7 @@ unmap:
 	errno = error;
 fail:
 	error = errno;
-	close(device.fd);
-	device.fd = -1;
+	descriptor_close(&device.file);
 	return -error;
 }
 
@@ -183,7 +223,7 @@ static int device_alloc(const struct request *request, uint64_t *firsts)
 	int nr, i;
 
 	pthread_rwlock_rdlock(&device.change);
-	nr = ioctl(device.fd, PAGESPAN_ALLOC, &alloc);
+	nr = command(PAGESPAN_ALLOC, &alloc);
 	if (nr < 0)
 		nr = -errno;
 	for (i = 0; i < nr; i++) {
@@ -204,7 +244,7 @@ static int device_alloc_at(const struct range *range, unsigned int flags)
 	int ret = 0;
 
 	pthread_rwlock_rdlock(&device.change);
-	if (ioctl(device.fd, PAGESPAN_ALLOC_AT, &at) < 0) {
+	if (command(PAGESPAN_ALLOC_AT, &at) < 0) {
 		ret = -errno;
 	} else {
 		note_broken(range->first, range->nr_pages);
@@ -227,7 +267,7 @@ static int free_ranges(const struct range *ranges, uint32_t count)
 	};
 
 	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
-	return ioctl(device.fd, PAGESPAN_FREE, &request);
+	return command(PAGESPAN_FREE, &request);
 }
 
 /* For one range the kernel needs no memory. */
@@ -246,6 +286,9 @@ static uint32_t device_free(const struct range *ranges, uint32_t count)
 	uint32_t i;
 	int nr;
 
+	/* To whom the pages cannot go back any more, they stay with until it ends. */
+	if (!descriptor_is_ours(&device.file))
+		return count;
 	pthread_rwlock_rdlock(&device.change);
 	/* First: a huge page of which a part leaves comes back in single pages. */
 	for (i = 0; i < count; i++)
@@ -265,7 +308,7 @@ static bool device_owned(uint64_t first, uint64_t *nr_pages)
 		.nr_pages = *nr_pages < PAGESPAN_MAX_PAGES ? *nr_pages : PAGESPAN_MAX_PAGES,
 	};
 
-	if (ioctl(device.fd, PAGESPAN_QUERY, &query) < 0)
+	if (command(PAGESPAN_QUERY, &query) < 0)
 		return false;
 	*nr_pages = query.nr_pages;
 	return query.state & PAGESPAN_QUERY_OWNED;
@@ -285,7 +328,7 @@ static int device_export(const struct range *range)
 		.first = range->first,
 		.nr_pages = range->nr_pages,
 	};
-	int fd = ioctl(device.fd, PAGESPAN_EXPORT, &request);
+	int fd = command(PAGESPAN_EXPORT, &request);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -297,14 +340,17 @@ static int device_export(const struct range *range)
 static void device_forget(void)
 {
 	device.change = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-	close(device.fd);
-	device.fd = -1;
+	descriptor_close(&device.file);
+	close_spare();
 	munmap((void *)device.broken, nr_slots());
 }
 
 static void device_copy_prepare(void)
 {
 	pthread_rwlock_wrlock(&device.change);
+	if (!pipe2(device.copied, O_CLOEXEC))
+		return;
+	close_spare();
 	if (pipe2(device.copied, O_CLOEXEC))
 		device.copied[0] = -1;
 }
@@ -320,6 +366,7 @@ static void device_copy_parent(void)
 			;
 		close(device.copied[0]);
 	}
+	open_spare();
 	pthread_rwlock_unlock(&device.change);
 }
 

@@ -71,6 +71,13 @@
  *
  * Exec and exit give everything back.
  *
+ * Descriptors: the device is one, of a high number, and with PAGESPAN_FORK=copy
+ * two more of it.  A program that closes descriptors which it does not know loses
+ * it; the library notices, and does nothing to a file that has the number then.
+ * Spans stay usable, and freeing them succeeds, but nothing more can be taken
+ * from the device: what no cache serves is ENODEV, and a copying fork aborts in
+ * the child.
+ *
  * Valgrind's memcheck and AddressSanitizer are told which pages are allocated.
  * Under the first, or in a program built with the second, nothing is cached.
  */
@@ -100,7 +107,8 @@ extern "C" {
  * the limit or the device's quota is reached), or what opening a backend gave,
  * which is never ENOMEM: ENOENT or EACCES for a device that is not there or not
  * ours, EINVAL for an environment variable it cannot use, ENODEV when the memory
- * backend cannot reserve its address space.
+ * backend cannot reserve its address space.  ENODEV too when the program has closed
+ * the device's descriptor.
  */
 void *ps_span_alloc(size_t bytes);
 

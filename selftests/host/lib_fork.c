@@ -43,7 +43,7 @@ static int nr_devices(void)
 	char path[64], target[64];
 	int count = 0;
 
-	for (int fd = 0; fd < 256; fd++) {
+	for (int fd = 0; fd < 1024; fd++) {
 		ssize_t length;
 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
