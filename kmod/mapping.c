@@ -284,9 +284,12 @@ static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
 				   &next);
 }
 
-/* For pages below one entry of the table of 2 MiB entries. Compiled twice, as a single page is the hot path. */
-static __always_inline int populate_devmap(struct vm_area_struct *vma, struct page *page, unsigned long address,
-			   u64 nr_pages)
+/*
+ * For pages below one entry of the table of 2 MiB entries. Compiled twice, for a
+ * single page is the hot path.
+ */
+static __always_inline int populate_devmap(struct vm_area_struct *vma, struct page *page,
+					   unsigned long address, u64 nr_pages)
 {
 	spinlock_t *lock;	/* of the table */
 	pte_t *slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);

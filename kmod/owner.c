@@ -62,7 +62,7 @@ static u64 part_end(u64 first, u64 end)
 /* Words looked at, or written, without a branch for each. */
 #define OWNER_STRIDE	8
 
-/* Whether a stride of words, without the bits of ignore, are all word; or none is, if same is false. */
+/* Whether a stride of words, without the bits of ignore, are all word; or none, if not same. */
 static __always_inline bool stride_is(const u64 *words, u64 word, u64 ignore, bool same)
 {
 	bool found = false;
@@ -94,8 +94,8 @@ static __always_inline void write_stride(u64 *words, u64 word)
  * counted is behind the branch on those words, and its loads are behind the
  * barrier: together an acquire of each.
  */
-static __always_inline u64 run(const struct owner_table *table, u64 first, u64 nr_pages, u64 word, u64 ignore,
-	       bool same)
+static __always_inline u64 run(const struct owner_table *table, u64 first, u64 nr_pages,
+			       u64 word, u64 ignore, bool same)
 {
 	u64 end = first + nr_pages;
 	u64 index = first;

@@ -42,7 +42,7 @@ u64 owner_run_of(const struct owner_table *table, u64 first, u64 nr_pages, u64 i
 u64 owner_run_of_others(const struct owner_table *table, u64 first, u64 nr_pages, u64 id);
 void owner_write_range(struct owner_table *table, u64 first, u64 nr_pages, u64 word);
 
-/* The id of no client, of pages that were cleared when they were freed; id 0 is of pages not cleared. */
+/* The id of no client, of pages that were cleared when they were freed. */
 #define OWNER_NOBODY_CLEAN	(BIT_ULL(61) - 1)
 
 #define OWNER_STATE_BITS	2

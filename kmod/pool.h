@@ -103,7 +103,7 @@ struct pool_span {
 /* What pool->blocks says beside the page frame. */
 #define POOL_BLOCK_DEVICE	0x1UL	/* its pages are ZONE_DEVICE pages */
 #define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
-#define POOL_BLOCK_MAPPED	2	/* number of the bit set while a 2 MiB entry may map it, or a TLB */
+#define POOL_BLOCK_MAPPED	2	/* number of a bit: a 2 MiB entry, or a TLB, may map it */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 

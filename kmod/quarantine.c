@@ -89,7 +89,7 @@ static struct quarantine_block *next_block(struct quarantine *quarantine)
 	return block;
 }
 
-/* Looks at every page; at one that comes meanwhile perhaps not. Whether one stays as walk_block() says. */
+/* Looks at every page; at one that comes meanwhile perhaps not. The answer is walk_block()'s. */
 static bool walk(struct registry *registry)
 {
 	struct quarantine *quarantine = &registry->quarantine;
@@ -197,7 +197,7 @@ void quarantine_add(struct client *client, u64 index)
 /* Whether there is something to look at and the last look is long enough ago. */
 static bool look_is_due(const struct quarantine *quarantine)
 {
-	return data_race(quarantine->nr_pages) &&
+	return READ_ONCE(quarantine->nr_pages) &&
 	       time_after(jiffies, READ_ONCE(quarantine->last_look) + LOOK_INTERVAL);
 }
 
@@ -241,6 +241,6 @@ void quarantine_look_soon(struct registry *registry)
  */
 void quarantine_released(struct registry *registry)
 {
-	if (data_race(registry->quarantine.nr_pages))
+	if (READ_ONCE(registry->quarantine.nr_pages))
 		mod_delayed_work(system_unbound_wq, &registry->quarantine.work, 0);
 }

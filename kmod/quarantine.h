@@ -42,7 +42,7 @@ struct quarantine {
 	struct list_head used;
 	u64 nr_used;
 	u64 nr_pages;
-	struct mutex walk_lock;
+	struct mutex walk_lock;	/* see client.c for the order of locks */
 	unsigned long delay;
 	unsigned long last_look;
 	struct delayed_work work;

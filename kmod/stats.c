@@ -119,7 +119,7 @@ static ssize_t users_show(struct device *dev, struct device_attribute *attr, cha
 {
 	return user_table_tell(&stats_registry->users, buf, PAGE_SIZE);
 }
-static DEVICE_ATTR(users, 0400, users_show, NULL);
+static DEVICE_ATTR_ADMIN_RO(users);
 
 static struct attribute *pool_attributes[] = {
 	&dev_attr_source.attr,

@@ -41,8 +41,9 @@ refused_registers() {
 with() {
 	# shellcheck disable=SC2086 # several parameters
 	load $1 || return 1
-	shift
-	"$directory/$@"
+	program=$directory/$2
+	shift 2
+	"$program" "$@"
 	status=$?
 	unload && [ "$status" -eq 0 ]
 }

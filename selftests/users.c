@@ -118,7 +118,10 @@ static long export_and_close(int *dmabufs)
 	long held = 0;
 
 	for (int i = 0; i < HELD; i++) {
-		struct pagespan_export export = { .size = sizeof(export), .nr_pages = client_pages };
+		struct pagespan_export export = {
+			.size = sizeof(export),
+			.nr_pages = client_pages,
+		};
 		int fd = client_open();
 		long first = client_alloc(fd, client_pages);
 
@@ -218,7 +221,8 @@ static bool no_request_that_fits_is_refused_because_another_does_not(void)
 	for (uint64_t page = 0; page < nr_pages; page += client_pages / 2)
 		client_alloc_at(cut, page, 1);
 	kept = client_alloc(one, client_pages) == -ENOMEM;
-	kept = kept && what_fits_is_granted_beside(one, one) && what_fits_is_granted_beside(one, two);
+	kept = kept && what_fits_is_granted_beside(one, one) &&
+	       what_fits_is_granted_beside(one, two);
 	close(cut);
 	close(one);
 	close(two);
@@ -250,7 +254,7 @@ int main(int argc, char **argv)
 	client_pages = atol(argv[1]);
 	user_pages = atol(argv[2]);
 	chmod("/dev/pagespan", 0666);
-#define CHECK(check) failed |= expect(check(), #check)
+#define CHECK(check) (failed |= expect(check(), #check))
 	CHECK(clients_share_the_limit_of_their_user);
 	failed |= expect(AS_USER(FIRST_USER, clients_share_the_limit_of_their_user()),
 			 "clients of any user share its limit");

@@ -15,7 +15,8 @@ static int fd;
 static char *window;
 
 /* Whether pages that are written, freed in a way and had again hold nothing. */
-static bool come_back_cleared(uint64_t first, uint32_t nr_pages, bool (*release)(uint64_t, uint32_t))
+static bool come_back_cleared(uint64_t first, uint32_t nr_pages,
+			      bool (*release)(uint64_t, uint32_t))
 {
 	if (client_alloc_at(fd, first, nr_pages))
 		return false;
