@@ -199,9 +199,10 @@ struct pagespan_range {
  * A range is any set of consecutive pages that the client owns: all of a span,
  * a part of one, or several.  When the call returns no mapping reaches a freed
  * page, nor does what a CPU remembers of one.  A page near a freed one may lose
- * its mapping, never what it holds; the next touch maps it again.  A page that the kernel itself still holds, for
- * direct I/O in flight say, is quarantined: no longer the client's to touch, but
- * charged to it, and given to nobody until it is released.
+ * its mapping, never what it holds; the next touch maps it again.  A page that
+ * the kernel itself still holds, for direct I/O in flight say, is quarantined: no
+ * longer the client's to touch, but charged to it, and given to nobody until it
+ * is released.
  *
  * Ranges are freed in order, each wholly or not at all.
  *
