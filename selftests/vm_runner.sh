@@ -31,6 +31,7 @@ quick_tests=(
 	messages_of_level_error_are_seen_and_those_below_are_not
 	lost_messages_are_seen
 	an_exception_is_a_whole_message_with_a_reason
+	a_trace_belongs_to_the_message_before_it
 	exceptions_that_nothing_needed_are_named
 )
 slow_tests=(
@@ -329,6 +330,21 @@ an_exception_is_a_whole_message_with_a_reason() {
 	expect_err 'trouble-exceptions'
 	excepting 'vmtest: (	a bad expression'
 	judged 2
+}
+
+a_trace_belongs_to_the_message_before_it() {
+	excepting 'vmtest: expected	because'
+	console '<4>[    1.000000] vmtest: WARNING: not' '<3>[    1.000000] vmtest: expected' \
+		'<4>[    1.000000] CPU: 0 PID: 1 Comm: vmtest' '<4>[    1.000000] Call Trace:'
+	judged 1
+	expect_out '1:<4>[    1.000000] vmtest: WARNING: not'
+	console '<3>[    1.000000] vmtest: expected' '<3>[    1.000000] vmtest: not' \
+		'<4>[    1.000000] CPU: 0 PID: 1 Comm: vmtest' '<4>[    1.000000] Call Trace:'
+	judged 1
+	[ "$(wc -l <"$work/out")" = 2 ] || broken "the trace is not of the second: $(<"$work/out")"
+	console '<3>[    1.000000] vmtest: expected' '<6>[    1.000000] '{1..9} '<4>[    1.000000] Call Trace:'
+	judged 1
+	expect_out '11:<4>[    1.000000] Call Trace:'
 }
 
 exceptions_that_nothing_needed_are_named() {
