@@ -4,6 +4,16 @@
  * reservation.  Pages cost memory from their first touch until they come back
  * here; a free page holds nothing and reads as zeros.
  *
+ * Of the reservation only the beginning is open, as far as it was ever needed:
+ * the rest is not accessible, so that it counts against no limit but that of
+ * address space, is not locked by mlockall() and is in no core dump.  To the map
+ * what is not open is in use.
+ *
+ *	0                 opened                    nr_pages
+ *	┌─────────────────┬─────────────────────────┐
+ *	│ in use, or free │ not accessible          │
+ *	└─────────────────┴─────────────────────────┘
+ *
  * Pages are dropped before the map says that they are free, so the lock is not
  * held for it: whoever frees them still owns them.
  */
@@ -19,6 +29,7 @@
 #include "annotate.h"
 #include "backend.h"
 #include "counters.h"
+#include "memory_size.h"
 #include "process.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -26,11 +37,12 @@
 #endif
 
 static struct {
-	pthread_mutex_t lock; /* protects map and unprotected */
+	pthread_mutex_t lock; /* protects map, opened and unprotected */
 	struct span_map map;
 	void *metadata;
 	size_t metadata_bytes;
 	char *base;
+	uint64_t opened;
 	bool unprotected; /* debug mode has given up protecting what is free */
 } memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -42,19 +54,38 @@ static char *address_of(uint64_t index)
 /* Valgrind has a look at every page of a mapping. */
 #define WATCHED_PAGES (((uint64_t)1 << 30) / PS_PAGE_SIZE)
 
-/* What was asked for in pages, or else the machine's memory. */
-static uint64_t reservation_pages(void)
+/* Opened at a time: so much, or a part of what is open, for a change of a mapping is not for
+ * nothing. */
+#define OPEN_PAGES MEGABLOCK_PAGES
+#define OPEN_SHARE 8
+
+/* What was asked for in pages, or else what this process may use of the machine. */
+static uint64_t wanted_pages(void)
 {
-	long physical;
+	uint64_t pages;
 
 	if (process.config.memory_bytes)
 		return process.config.memory_bytes / PS_PAGE_SIZE;
 	if (annotate_watched())
 		return WATCHED_PAGES;
-	physical = sysconf(_SC_PHYS_PAGES);
-	if (physical < 1)
-		return ((uint64_t)64 << 20) / PS_PAGE_SIZE;
-	return (uint64_t)physical < SPAN_MAP_MAX_PAGES ? (uint64_t)physical : SPAN_MAP_MAX_PAGES;
+	pages = memory_size() / PS_PAGE_SIZE;
+	return pages < SPAN_MAP_MAX_PAGES ? pages : SPAN_MAP_MAX_PAGES;
+}
+
+/* Reserves as much as can be had of what is wanted; 0 if that is nothing. */
+static uint64_t reserve(void)
+{
+	uint64_t left = address_space_left() / PS_PAGE_SIZE;
+	uint64_t nr_pages = wanted_pages();
+
+	if (nr_pages > left)
+		nr_pages = left;
+	for (; nr_pages; nr_pages /= 2) {
+		memory.base = address_space_reserve(nr_pages * PS_PAGE_SIZE);
+		if (memory.base)
+			return nr_pages;
+	}
+	return 0;
 }
 
 static int make_map(uint64_t nr_pages)
@@ -70,34 +101,25 @@ static int make_map(uint64_t nr_pages)
 
 static int memory_open(struct window *window)
 {
-	uint64_t nr_pages = reservation_pages();
-	size_t bytes;
+	uint64_t nr_pages = reserve();
+	size_t bytes = nr_pages * PS_PAGE_SIZE;
 
-	if (nr_pages > (SIZE_MAX - MEGABLOCK_BYTES) / PS_PAGE_SIZE)
+	if (!nr_pages)
 		return -ENOMEM;
-	bytes = nr_pages * PS_PAGE_SIZE;
-	memory.base = address_space_reserve(bytes);
-	if (!memory.base)
+	if (madvise(memory.base, bytes, MADV_DONTFORK) || make_map(nr_pages)) {
+		address_space_release(memory.base, bytes);
 		return -ENOMEM;
-	if (!process.config.debug && mprotect(memory.base, bytes, PROT_READ | PROT_WRITE))
-		goto unmap;
-	if (madvise(memory.base, bytes, MADV_DONTFORK))
-		goto unmap;
-	if (make_map(nr_pages))
-		goto unmap;
+	}
+	memory.opened = 0;
 	memory.unprotected = false;
-	span_map_free(&memory.map, 0, nr_pages);
 	*window = (struct window){.base = memory.base, .nr_pages = nr_pages, .fd = -1};
 	return 0;
-
-unmap:
-	address_space_release(memory.base, bytes);
-	return -ENOMEM;
 }
 
 int backend_memory_adopt(const struct window *window)
 {
 	memory.base = window->base;
+	memory.opened = window->nr_pages;
 	return make_map(window->nr_pages);
 }
 
@@ -110,25 +132,28 @@ static uint64_t memory_pool_pages(void)
  * Every change of protection in the middle of a mapping makes it two, and the kernel
  * allows a process only so many.  Once that is reached everything stays accessible.
  */
-static void give_up_protecting(void)
+static bool give_up_protecting(void)
 {
 	static const char message[] =
 		"pagespan: debug: too many mappings; from here on a page that "
 		"is touched after it was freed reads as zeros\n";
 
 	if (memory.unprotected)
-		return;
+		return true;
+	if (mprotect(memory.base, memory.opened * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+		return false;
 	memory.unprotected = true;
-	mprotect(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
 	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+	return true;
 }
 
-/* In debug mode, with the lock held. */
-static void unprotect(uint64_t first, uint64_t nr_pages)
+/* In debug mode, with the lock held; false if the kernel refuses that much memory. */
+static bool unprotect(uint64_t first, uint64_t nr_pages)
 {
 	if (!memory.unprotected &&
-	    mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
-		give_up_protecting();
+	    !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+		return true;
+	return give_up_protecting();
 }
 
 static void protect(uint64_t first, uint64_t nr_pages)
@@ -138,6 +163,99 @@ static void protect(uint64_t first, uint64_t nr_pages)
 	if (memory.unprotected)
 		counters_add(&counters.unprotected, 1);
 }
+
+/* ---- what is open, with the lock held ------------------------------------------------------ */
+
+/* False if the kernel refuses, for a limit of the process, of its memory or of the machine. */
+static bool open_more(uint64_t nr_pages)
+{
+	if ((!process.config.debug || memory.unprotected) &&
+	    mprotect(address_of(memory.opened), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+		return false;
+	span_map_free(&memory.map, memory.opened, nr_pages);
+	memory.opened += nr_pages;
+	return true;
+}
+
+/* Opens what a request of so many pages may need, or as much as there is; false if that is nothing.
+ */
+static bool open_for(uint64_t nr_pages)
+{
+	uint64_t left = memory.map.nr_pages - memory.opened;
+	uint64_t step = memory.opened / OPEN_SHARE;
+
+	if (step < nr_pages)
+		step = nr_pages;
+	step = (step + OPEN_PAGES - 1) / OPEN_PAGES * OPEN_PAGES;
+	if (step > left)
+		step = left;
+	for (; step; step /= 2)
+		if (open_more(step))
+			return true;
+	return false;
+}
+
+/*
+ * Closes again what was opened in vain.  A mapping that can be written to once stays charged to
+ * the machine's commit limit, so another takes its place.
+ */
+static void close_from(uint64_t first)
+{
+	size_t bytes = (memory.opened - first) * PS_PAGE_SIZE;
+
+	if (!bytes || span_map_alloc_at(&memory.map, first, memory.opened - first))
+		return;
+	if (mmap(address_of(first), bytes, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		span_map_free(&memory.map, first, memory.opened - first);
+		return;
+	}
+	madvise(address_of(first), bytes, MADV_DONTFORK);
+	memory.opened = first;
+}
+
+static int64_t alloc_opening(uint32_t nr_pages, uint32_t align_pages)
+{
+	uint64_t opened = memory.opened;
+	int64_t first;
+
+	do {
+		first = span_map_alloc(&memory.map, nr_pages, align_pages);
+	} while (first == -ENOMEM && open_for(nr_pages));
+	if (first < 0)
+		close_from(opened);
+	return first;
+}
+
+static int alloc_at_opening(const struct range *range)
+{
+	uint64_t opened = memory.opened;
+	uint64_t end = range->first + range->nr_pages;
+	int ret;
+
+	if (end > memory.map.nr_pages)
+		return -EINVAL;
+	while (memory.opened < end)
+		if (!open_for(end - memory.opened)) {
+			close_from(opened);
+			return -ENOMEM;
+		}
+	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
+	if (ret)
+		close_from(opened);
+	return ret;
+}
+
+/* Of pages that were allocated just now; else they are not. */
+static bool begin_use(uint64_t first, uint64_t nr_pages)
+{
+	if (!process.config.debug || unprotect(first, nr_pages))
+		return true;
+	span_map_free(&memory.map, first, nr_pages);
+	return false;
+}
+
+/* ---- spans --------------------------------------------------------------------------------- */
 
 /* Locked memory cannot be dropped, only cleared, though whoever watches knows it as freed. */
 static void drop(uint64_t first, uint64_t nr_pages)
@@ -173,12 +291,12 @@ static int memory_alloc(const struct request *request, uint64_t *firsts)
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
 	for (nr = 0; nr < request->count; nr++) {
-		first = span_map_alloc(&memory.map, request->nr_pages, request->align_pages);
+		first = alloc_opening(request->nr_pages, request->align_pages);
+		if (first >= 0 && !begin_use((uint64_t)first, request->nr_pages))
+			first = -ENOMEM;
 		if (first < 0)
 			break;
 		firsts[nr] = (uint64_t)first;
-		if (process.config.debug)
-			unprotect((uint64_t)first, request->nr_pages);
 	}
 	pthread_mutex_unlock(&memory.lock);
 	for (i = 0; i < nr; i++)
@@ -193,20 +311,26 @@ static int memory_alloc_at(const struct range *range, unsigned int flags)
 	if (flags & PS_EXPORT)
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
-	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
-	if (!ret && process.config.debug)
-		unprotect(range->first, range->nr_pages);
+	ret = alloc_at_opening(range);
+	if (!ret && !begin_use(range->first, range->nr_pages))
+		ret = -ENOMEM;
 	pthread_mutex_unlock(&memory.lock);
 	if (!ret)
 		prepare_span(range->first, range->nr_pages, flags);
 	return ret;
 }
 
+/* To the map, what is not open is in use. */
+static bool is_open(const struct range *range)
+{
+	return range->first + range->nr_pages <= memory.opened;
+}
+
 /* In debug mode nothing is dropped before the map agrees, and nothing given out before it faults.
  */
 static bool free_checked(const struct range *range)
 {
-	if (span_map_free(&memory.map, range->first, range->nr_pages))
+	if (!is_open(range) || span_map_free(&memory.map, range->first, range->nr_pages))
 		return false;
 	drop(range->first, range->nr_pages);
 	protect(range->first, range->nr_pages);
@@ -224,7 +348,8 @@ static uint32_t memory_free(const struct range *ranges, uint32_t count)
 	pthread_mutex_lock(&memory.lock);
 	for (i = 0; i < count; i++)
 		if (debug ? !free_checked(&ranges[i]) :
-			    span_map_free(&memory.map, ranges[i].first, ranges[i].nr_pages) != 0)
+			    !is_open(&ranges[i]) ||
+				    span_map_free(&memory.map, ranges[i].first, ranges[i].nr_pages))
 			break;
 	pthread_mutex_unlock(&memory.lock);
 	return i;
@@ -236,8 +361,8 @@ static bool memory_owned(uint64_t first, uint64_t *nr_pages)
 	bool owned;
 
 	pthread_mutex_lock(&memory.lock);
-	owned = span_map_alloc_at(&memory.map, first, 1) != 0;
-	if (!owned)
+	owned = first < memory.opened && span_map_alloc_at(&memory.map, first, 1);
+	if (!owned && first < memory.opened)
 		span_map_free(&memory.map, first, 1);
 	pthread_mutex_unlock(&memory.lock);
 	*nr_pages = 1;

@@ -155,11 +155,13 @@ static int take(const struct backend *backend, const struct request *request, ui
 int pages_take(const struct backend *backend, const struct request *request, uint64_t *firsts,
 	       enum pages_company company)
 {
+	int saved_errno = errno;
 	int nr;
 
 	begin(company);
 	nr = take(backend, request, firsts);
 	pthread_rwlock_unlock(&under_way);
+	errno = saved_errno;
 	return nr;
 }
 
@@ -203,11 +205,13 @@ static int take_all(const struct backend *backend, const struct request *each, s
 int pages_take_all(const struct backend *backend, const struct request *each, size_t count,
 		   uint64_t *firsts, enum pages_company company)
 {
+	int saved_errno = errno;
 	int ret;
 
 	begin(company);
 	ret = take_all(backend, each, count, firsts);
 	pthread_rwlock_unlock(&under_way);
+	errno = saved_errno;
 	return ret;
 }
 
@@ -215,6 +219,7 @@ int pages_take_at(const struct backend *backend, const struct range *range,
 		  enum pages_company company)
 {
 	uint64_t bytes = range->nr_pages * PS_PAGE_SIZE;
+	int saved_errno = errno;
 	int ret = -ENOMEM;
 
 	begin(company);
@@ -223,6 +228,7 @@ int pages_take_at(const struct backend *backend, const struct range *range,
 		settle(bytes, ret ? 0 : bytes);
 	}
 	pthread_rwlock_unlock(&under_way);
+	errno = saved_errno;
 	return refusal(ret);
 }
 
@@ -278,10 +284,12 @@ static uint32_t merge(struct range *ranges, uint32_t count)
 int pages_give(const struct backend *backend, struct range *ranges, uint32_t count)
 {
 	uint64_t nr_pages = 0;
+	int saved_errno = errno;
 	uint32_t merged = count > 1 ? merge(ranges, count) : count;
 	uint32_t given = backend->free(ranges, merged);
 	uint32_t i;
 
+	errno = saved_errno;
 	for (i = 0; i < given; i++)
 		nr_pages += ranges[i].nr_pages;
 	uncharge(nr_pages * PS_PAGE_SIZE);

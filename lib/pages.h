@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages on their way from the backend and back: charged against the limit, and counted. */
+/*
+ * Pages on their way from the backend and back: charged against the limit, and counted.  What the
+ * kernel says on that way is in what is returned, and errno is as it was.
+ */
 #ifndef PAGESPAN_PAGES_H
 #define PAGESPAN_PAGES_H
 

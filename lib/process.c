@@ -147,12 +147,14 @@ static int open_all(void)
 /* ENOMEM is kept for a pool that is full. */
 static int open_backend(void)
 {
+	int saved_errno = errno;
 	int ret = 0;
 
 	process_lock();
 	if (!atomic_load(&opened))
 		ret = open_all();
 	process_unlock();
+	errno = saved_errno;
 	return ret == -ENOMEM ? -ENODEV : ret;
 }
 

@@ -18,6 +18,7 @@
 
 #include "central.h"
 #include "counters.h"
+#include "memory_size.h"
 #include "pages.h"
 #include "process.h"
 #include "thread_cache.h"
@@ -32,10 +33,17 @@
 /* By how much the spans got from the backend grow each time, up to a batch. */
 #define RAMP 4
 
+/* Of what is left of the address space, if that is limited, so much is for caches. */
+#define ADDRESS_SPACE_SHARE 4
+
 /* Long ways from one look at the clock to the next. */
 #define VISITS 32
 
 static struct caches *caches;
+
+/* How many places fit what is reserved for them, and how many bytes of that are accessible. */
+static uint32_t nr_places;
+static size_t caches_opened;
 static _Atomic uint64_t trim_generation;
 
 static pthread_key_t end_of_thread;
@@ -452,6 +460,27 @@ static void release_place(struct thread_cache *cache)
 	central_unlock();
 }
 
+static size_t bytes_of_places(uint32_t nr)
+{
+	size_t bytes = offsetof(struct caches, places) + nr * sizeof(struct thread_cache);
+
+	return (bytes + PS_PAGE_SIZE - 1) & ~(PS_PAGE_SIZE - 1);
+}
+
+/* Makes the first places accessible; false if the kernel refuses. */
+static bool open_places(uint32_t nr)
+{
+	size_t bytes = bytes_of_places(nr);
+
+	if (bytes > caches_opened) {
+		if (mprotect((char *)caches + caches_opened, bytes - caches_opened,
+			     PROT_READ | PROT_WRITE))
+			return false;
+		caches_opened = bytes;
+	}
+	return true;
+}
+
 static struct thread_cache *take_place(void)
 {
 	struct thread_cache *cache = NULL;
@@ -460,7 +489,7 @@ static struct thread_cache *take_place(void)
 	central_lock();
 	for (i = 0; i < caches->head.nr && caches->places[i].in_use; i++)
 		;
-	if (i < MAX_CACHES) {
+	if (i < nr_places && open_places(i + 1)) {
 		cache = &caches->places[i];
 		if (i == caches->head.nr)
 			caches->head.nr++;
@@ -539,8 +568,16 @@ void thread_caches_total(struct cache_totals *totals)
 
 /* ---- the process --------------------------------------------------------------------------- */
 
+static void unmap_caches(void)
+{
+	if (caches)
+		munmap(caches, bytes_of_places(nr_places));
+	caches = NULL;
+}
+
 int thread_caches_open(void)
 {
+	uint64_t most = address_space_left() / ADDRESS_SPACE_SHARE;
 	void *memory;
 
 	if (!have_end_of_thread) {
@@ -550,15 +587,25 @@ int thread_caches_open(void)
 			return -ret;
 		have_end_of_thread = true;
 	}
-	memory = mmap(NULL, sizeof(*caches), PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	nr_places = MAX_CACHES;
+	while (nr_places > 1 && bytes_of_places(nr_places) > most)
+		nr_places /= 2;
+	do {
+		memory = mmap(NULL, bytes_of_places(nr_places), PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	} while (memory == MAP_FAILED && (nr_places /= 2));
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	if (madvise(memory, sizeof(*caches), MADV_WIPEONFORK)) {
-		munmap(memory, sizeof(*caches));
+	caches = memory;
+	caches_opened = 0;
+	if (madvise(memory, bytes_of_places(nr_places), MADV_WIPEONFORK)) {
+		unmap_caches();
 		return -ENOSYS;
 	}
-	caches = memory;
+	if (!open_places(0)) {
+		unmap_caches();
+		return -ENOMEM;
+	}
 	caches->head.window = &process.window;
 	caches->head.central_bytes = central_bytes_by_kind();
 	caches->head.magic = CACHES_MAGIC;
@@ -575,19 +622,17 @@ void thread_caches_forget(void)
 	thread_cache_set(NULL);
 	if (have_end_of_thread)
 		pthread_setspecific(end_of_thread, NULL);
-	if (caches)
-		munmap(caches, sizeof(*caches));
-	caches = NULL;
+	unmap_caches();
 }
 
 void thread_caches_copy_prepare(void)
 {
-	madvise(caches, sizeof(*caches), MADV_KEEPONFORK);
+	madvise(caches, bytes_of_places(nr_places), MADV_KEEPONFORK);
 }
 
 void thread_caches_copy_parent(void)
 {
-	madvise(caches, sizeof(*caches), MADV_WIPEONFORK);
+	madvise(caches, bytes_of_places(nr_places), MADV_WIPEONFORK);
 }
 
 /* The first span of a list, or all of it, goes back. */
@@ -604,7 +649,7 @@ void thread_caches_copy_child(bool whole)
 	uint32_t i, bin;
 
 	pages_batch_begin(&out);
-	madvise(caches, sizeof(*caches), MADV_WIPEONFORK);
+	madvise(caches, bytes_of_places(nr_places), MADV_WIPEONFORK);
 	for (i = 0; i < caches->head.nr; i++) {
 		struct thread_cache *cache = &caches->places[i];
 

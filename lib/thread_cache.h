@@ -132,7 +132,10 @@ struct caches_head {
 	const _Atomic uint64_t *central_bytes;
 };
 
-/* The mapping, which pagespanctl looks for in processes, and reads. */
+/*
+ * The mapping, which pagespanctl looks for in processes, and reads.  Only what threads have needed
+ * is accessible, and there may be fewer places.
+ */
 struct caches {
 	struct caches_head head;
 	_Alignas(64) struct thread_cache places[MAX_CACHES];

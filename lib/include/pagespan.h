@@ -29,8 +29,8 @@
  *   PAGESPAN_BACKEND     "device" or "memory": this one, or none at all.
  *   PAGESPAN_MEMORY_MB   address space reserved by the memory backend, in MiB
  *                        (1 to 1048576; default: the machine's physical memory,
- *                        or 1 GiB under Valgrind).  Pages cost memory only once
- *                        touched.
+ *                        or the least memory limit of the cgroups that the process
+ *                        is in, or 1 GiB under Valgrind).  See Memory.
  *   PAGESPAN_FORK        "fresh" (default) or "copy", see Fork.
  *   PAGESPAN_DEBUG       "1": nothing is cached, so that a freed page faults at
  *                        once when it is touched (SIGBUS on the device, SIGSEGV
@@ -43,10 +43,20 @@
  *   PAGESPAN_STATS       "1": the counters of ps_stats() are printed on standard
  *                        error when the process exits.
  *
+ * Memory: what the memory backend reserves is address space that cannot be
+ * accessed, as much as can be had of it, and under RLIMIT_AS half of what is
+ * left.  It is opened from its beginning as far as spans need it, so that only
+ * this counts against RLIMIT_DATA and the commit limit (vm.overcommit_memory=2),
+ * is locked by mlockall() and stands in a core dump.  What these limits refuse is
+ * ENOMEM.  Pages cost memory only once touched; it is then that the kernel finds
+ * that a cgroup, or without a commit limit the machine, has no more, and it kills.
+ * The default size keeps spans alone below that, not what else the group does.
+ *
  * Threads: every function may be called from any thread at any time.
  *
  * Signals: none is async-signal-safe, for a signal may interrupt another of
- * them.  When memory runs out the answer is ENOMEM, never a signal.
+ * them.  When memory runs out the answer is ENOMEM, never a signal of the
+ * library's; of the kernel's see Memory.  A call that succeeds leaves errno as it was.
  *
  * Fork: by default the child owns nothing.  Its first call opens a backend of
  * its own; the parent's spans are not mapped in it, their addresses stay out of
@@ -255,7 +265,8 @@ enum ps_fork {
  * struct ps_config - choices that ps_init() makes
  * @backend: "device", "memory", or NULL to ask PAGESPAN_BACKEND
  * @memory_bytes: as PAGESPAN_MEMORY_MB, in bytes, a multiple of 1 MiB up to
- *                1 TiB; 0 to ask that variable
+ *                1 TiB; 0 to ask that variable.  Where less can be reserved,
+ *                less it is: see ps_stats.bytes_pool
  * @limit_bytes: as ps_limit_set(); 0 for no limit
  * @fork: enum ps_fork
  * @debug: 1 for debug mode; 0 to ask PAGESPAN_DEBUG

@@ -4,7 +4,7 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span refusal descriptor cache fork debug stress fuzz arena
+LIB_TESTS := span refusal descriptor reserve cache fork debug stress fuzz arena
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := refusal cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \

@@ -129,7 +129,7 @@ TEST(what_is_refused_counts_nowhere)
 
 static bool is_aligned(const void *span)
 {
-	return (uintptr_t)span % MEGABLOCK == 0;
+	return span && (uintptr_t)span % MEGABLOCK == 0;
 }
 
 /* Takes all that is left of the pool, in pieces. */
@@ -173,7 +173,7 @@ TEST(run_that_is_long_enough_is_given_however_it_is_aligned)
 
 TEST(what_was_freed_unaligned_does_not_serve_what_is_to_be_aligned)
 {
-	static const size_t sizes[] = {MEGABLOCK, 2 * MEGABLOCK, 8 * MEGABLOCK};
+	static const size_t sizes[] = {MEGABLOCK, 2 * MEGABLOCK};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		size_t bytes = sizes[i];

@@ -88,22 +88,15 @@ static void look_at(struct caches_found *found, int memory, uint64_t address)
 	found->list[found->count++].bytes = bytes;
 }
 
-/*
- * Mappings side by side that are alike have become one: of copies of the library, for it is rare
- * that others have the same flags. What is longer is something else, however long it is.
- */
+/* What is not accessible yet stands behind each, so it is a mapping by itself. */
 static void look_through(struct caches_found *found, int memory, FILE *maps)
 {
 	uint64_t start, end;
 	char line[512];
 
-	while (fgets(line, sizeof(line), maps)) {
-		if (!is_anonymous(line, &start, &end) || (end - start) % MAPPING_BYTES ||
-		    end - start > CACHES_MOST * MAPPING_BYTES)
-			continue;
-		for (; start < end; start += MAPPING_BYTES)
+	while (fgets(line, sizeof(line), maps))
+		if (is_anonymous(line, &start, &end) && end - start <= MAPPING_BYTES)
 			look_at(found, memory, start);
-	}
 }
 
 void caches_find(struct caches_found *found, int pid)
