@@ -40,6 +40,13 @@ clients_are_processes() {
 		run 0 clients && says ' hold' && run 0 stat && ! says cached >/dev/null
 }
 
+users_are_charged_for_their_clients() {
+	[ "$(json users '.[] | "\(.uid) \(.charged_bytes / 4096) \(.clients)"')" = "$(of users) 1" ] &&
+		[ "$(json users '.[] | "\(.uid) \(.charged_bytes) \(.quota_bytes / 4096)"')" = "0 $((1000 * 4096)) $(of pool_pages)" ] &&
+		[ "$(json clients '.[] | "\(.uid) \(.user_charged_bytes)"')" = "0 $((1000 * 4096))" ] &&
+		run 0 users && says 'root ' && run 0 clients && says 'CHARGED'
+}
+
 # Of three threads and a child, by the library's own account, which `lib_hold` gives.
 cached_is_what_the_library_says() {
 	[ "$held" -gt 0 ] && [ "$(json clients '.[] | "\(.pid) \(.cached_bytes)"')" = "$holder $held" ] &&
@@ -80,7 +87,8 @@ doctor_refuses_for_others() {
 }
 
 others_see_figures_but_no_clients() {
-	nobody stat && says 'other users; root sees them'
+	nobody stat && says 'other users; root sees them' && nobody users &&
+		says 'root sees what other users are charged'
 }
 
 map_is_for_root() {
@@ -115,11 +123,13 @@ unloaded_module_is_told() {
 export PAGESPAN_KO=/lib/pagespan.ko
 chmod 1777 /tmp
 echo "TAP version 13"
-echo "1..14"
+echo "1..15"
 during "$directory/hold 1000 3" stat_agrees_with_sysfs
 result $? pagespanctl.stat_agrees_with_sysfs
 during "$directory/hold 1000 3" clients_are_processes
 result $? pagespanctl.clients_are_processes
+during "$directory/hold 1000 3" users_are_charged_for_their_clients
+result $? pagespanctl.users_are_charged_for_their_clients
 during "env PAGESPAN_BACKEND=device lib_hold" cached_is_what_the_library_says
 result $? pagespanctl.cached_is_what_the_library_says
 during "$directory/hold 1000 3" map_shows_the_held
