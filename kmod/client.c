@@ -16,7 +16,8 @@
  * nothing but that client's own data; every other page is cleared before it is
  * published, unless it was cleared when it was freed. Id 0, no client's, marks pages
  * that are new from the system. A reservation that is undone leaves the words as
- * they were.
+ * they were. Where the page is in the pool's address space, and so which futexes are
+ * in it, follows the word: it changes with the id.
  *
  * A fault holds client->lock for reading from the check that a page is owned
  * until it is mapped, and a free holds it for writing while pages leave,
@@ -155,20 +156,25 @@ void client_put(struct client *client)
 	kfree(client);
 }
 
-/* How many of some pages need not be cleared for a client. */
+/* How many of some pages a client gets back as they are. */
 static u64 run_to_keep(const struct client *client, u64 first, u64 nr_pages, bool zero)
 {
-	const struct registry *registry = client->registry;
-	u64 run = 0;
-
-	if (!zero)
-		run = owner_run_of(&registry->owners, first, nr_pages, client->id);
-	if (!run && registry->limits.zero_on_free)
-		run = owner_run_of(&registry->owners, first, nr_pages, OWNER_NOBODY_CLEAN);
-	return run;
+	if (zero)
+		return 0;
+	return owner_run_of(&client->registry->owners, first, nr_pages, client->id);
 }
 
-/* How many of some pages need to be. */
+/* How many of some pages were cleared when they were freed. */
+static u64 run_of_clean(const struct client *client, u64 first, u64 nr_pages)
+{
+	const struct registry *registry = client->registry;
+
+	if (!registry->limits.zero_on_free)
+		return 0;
+	return owner_run_of(&registry->owners, first, nr_pages, OWNER_NOBODY_CLEAN);
+}
+
+/* How many of some pages need to be cleared. */
 static u64 run_to_clear(const struct client *client, u64 first, u64 nr_pages, bool zero)
 {
 	const struct registry *registry = client->registry;
@@ -181,21 +187,28 @@ static u64 run_to_clear(const struct client *client, u64 first, u64 nr_pages, bo
 	return nr_pages;
 }
 
-/* Clears the pages that another client owned last, or all. */
+/* Clears the pages that another client owned last, or all, and makes them places of the client. */
 static int clear_span(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
+	struct pool *pool = client->registry->pool;
 	u64 end = first + nr_pages;
 	u64 run;
 	int ret;
 
-	if (zero && !client->registry->limits.zero_on_free)
-		return pool_zero_killable(client->registry->pool, first, nr_pages);
+	if (zero && !client->registry->limits.zero_on_free) {
+		pool_place(pool, first, nr_pages, client->id);
+		return pool_zero_killable(pool, first, nr_pages);
+	}
 	for (; first < end; first += run) {
 		run = run_to_keep(client, first, end - first, zero);
 		if (run)
 			continue;
-		run = run_to_clear(client, first, end - first, zero);
-		ret = pool_zero_killable(client->registry->pool, first, run);
+		run = run_of_clean(client, first, end - first) ?:
+		      run_to_clear(client, first, end - first, zero);
+		pool_place(pool, first, run, client->id);
+		if (owner_id(owner_read(&client->registry->owners, first)) == OWNER_NOBODY_CLEAN)
+			continue;
+		ret = pool_zero_killable(pool, first, run);
 		if (ret)
 			return ret;
 	}
@@ -335,6 +348,19 @@ int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero)
 	return ret ?: prepare(client, first, nr_pages, zero);
 }
 
+/* Undoes what clear_span() may have done to the places of pages. */
+static void place_back(struct registry *registry, u64 first, u32 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 index, run, id;
+
+	for (index = first; index < end; index += run) {
+		id = owner_id(owner_read(&registry->owners, index));
+		run = owner_run_of(&registry->owners, index, end - index, id);
+		pool_place(registry->pool, index, run, id);
+	}
+}
+
 /**
  * client_unreserve() - undo client_reserve()
  * @client: the client
@@ -347,6 +373,7 @@ void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_p
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
+		place_back(client->registry, firsts[i], nr_pages);
 		pool_free(client->registry->pool, firsts[i], nr_pages);
 		cond_resched();
 	}

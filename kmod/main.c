@@ -5,6 +5,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 
+#include "address_space.h"
 #include "chardev.h"
 #include "client.h"
 #include "hibernation.h"
@@ -106,10 +107,13 @@ static int __init pagespan_init(void)
 	ret = check_parameters();
 	if (ret)
 		return ret;
+	ret = address_space_init();
+	if (ret)
+		return ret;
 	ret = pool_init(&pool, source ? pool_find_source(source) : NULL,
 			size_mb == NOT_GIVEN ? 0 : size_mb * PAGES_PER_MB, max_mb * PAGES_PER_MB);
 	if (ret)
-		return ret;
+		goto exit_address_space;
 	size_mb = pool.present / PAGES_PER_MB;	/* as sysfs shows it */
 	zero_on_free |= want_init_on_free();
 	limits = (struct registry_limits){
@@ -137,6 +141,8 @@ exit_registry:
 	registry_exit(&registry);
 exit_pool:
 	pool_exit(&pool);
+exit_address_space:
+	address_space_exit();
 	return ret;
 }
 module_init(pagespan_init);
@@ -148,6 +154,7 @@ static void __exit pagespan_exit(void)
 	hibernation_exit();
 	registry_exit(&registry);
 	pool_exit(&pool);
+	address_space_exit();
 }
 module_exit(pagespan_exit);
 

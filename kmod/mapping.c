@@ -5,8 +5,7 @@
  * Offset is page index, in every mapping of every client.  Each client has an
  * address space of its own, so that a free zaps that client's mappings and
  * nobody else's; unmap_mapping_range() finds them in every process, children
- * that undid VM_DONTCOPY included.  An address space needs an inode, and the
- * inode a file system: an internal one, pinned while a client is open.
+ * that undid VM_DONTCOPY included.
  *
  * Pages of the running system are mapped by reference, ZONE_DEVICE pages by
  * devmap entries that hold none; a megablock of those that the client owns whole
@@ -19,38 +18,20 @@
  * for pages that are not published: as long as there is one in a megablock no
  * fault gets a 2 MiB entry for it.
  */
-#include <linux/mount.h>
 #include <linux/pfn.h>
 #include <linux/pfn_t.h>
-#include <linux/pseudo_fs.h>
 
+#include "address_space.h"
 #include "client.h"
 #include "compat.h"
 #include "mapping.h"
 #include "stats.h"
-
-#define PAGESPAN_MAGIC	0x70737061	/* "pspa" */
 
 /* Pages mapped by reference in one call, and put into the call's array at a time. */
 #define POPULATE_BATCH	96
 #define POPULATE_STRIDE	16
 
 static const struct vm_operations_struct mapping_vm_ops;
-
-static struct vfsmount *mapping_mount;
-static int mapping_mount_users;
-
-static int mapping_init_fs_context(struct fs_context *fc)
-{
-	return init_pseudo(fc, PAGESPAN_MAGIC) ? 0 : -ENOMEM;
-}
-
-static struct file_system_type mapping_fs_type = {
-	.name = "pagespan",
-	.owner = THIS_MODULE,
-	.init_fs_context = mapping_init_fs_context,
-	.kill_sb = kill_anon_super,
-};
 
 /**
  * mapping_create() - make the address space of a client
@@ -62,20 +43,13 @@ static struct file_system_type mapping_fs_type = {
  */
 struct address_space *mapping_create(u64 nr_pages)
 {
-	struct inode *inode;
-	int ret;
+	struct address_space *mapping = address_space_create();
 
-	ret = simple_pin_fs(&mapping_fs_type, &mapping_mount, &mapping_mount_users);
-	if (ret)
-		return ERR_PTR(ret);
-	inode = alloc_anon_inode(mapping_mount->mnt_sb);
-	if (IS_ERR(inode)) {
-		simple_release_fs(&mapping_mount, &mapping_mount_users);
-		return ERR_CAST(inode);
-	}
-	i_size_write(inode, nr_pages << PAGE_SHIFT);
-	inode->i_flags |= S_DAX;
-	return inode->i_mapping;
+	if (IS_ERR(mapping))
+		return mapping;
+	i_size_write(mapping->host, nr_pages << PAGE_SHIFT);
+	mapping->host->i_flags |= S_DAX;
+	return mapping;
 }
 
 /**
@@ -84,8 +58,7 @@ struct address_space *mapping_create(u64 nr_pages)
  */
 void mapping_destroy(struct address_space *mapping)
 {
-	iput(mapping->host);
-	simple_release_fs(&mapping_mount, &mapping_mount_users);
+	address_space_destroy(mapping);
 }
 
 static pfn_t devmap_pfn(struct page *page)

@@ -31,6 +31,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include "address_space.h"
 #include "pool.h"
 
 #define BLOCK_PAGES	((u64)SPAN_MAP_MEGABLOCK_PAGES)
@@ -153,6 +154,7 @@ static void count(struct pool *pool, const struct pool_piece *piece, s64 nr_page
 /* Shows a piece that was taken: its pages can be allocated. */
 static void enter(struct pool *pool, struct pool_piece *piece)
 {
+	address_space_add(pool->mapping, piece->pfn, piece->nr_pages);
 	write_blocks(pool, piece, true);
 	count(pool, piece, piece->nr_pages);
 	pool_readmit(pool, piece);
@@ -205,6 +207,7 @@ free_piece:
 static void give_back(struct pool_piece *piece)
 {
 	list_del(&piece->siblings);
+	address_space_remove(piece->pfn, piece->nr_pages);
 	piece->source->give_back(piece);
 	kfree(piece);
 }
@@ -435,6 +438,9 @@ int pool_init(struct pool *pool, const struct pool_source *only, u64 nr_pages, u
 	INIT_LIST_HEAD(&pool->pieces);
 	pool->looked_at = jiffies - 1;
 	pool->only = only;
+	pool->mapping = address_space_create();
+	if (IS_ERR(pool->mapping))
+		return PTR_ERR(pool->mapping);
 	pool->nr_pages = S64_MAX;	/* fixed below */
 	ret = take_first(pool, only, nr_pages, max_pages ?: SPAN_MAP_MAX_PAGES);
 	if (ret)
@@ -460,6 +466,7 @@ free_tables:
 	vfree(pool->metadata);
 give_back:
 	give_back_all(pool);
+	address_space_destroy(pool->mapping);
 	return ret;
 }
 
@@ -474,6 +481,7 @@ void pool_exit(struct pool *pool)
 	pool_figures(pool, &free_pages, &longest_run);
 	WARN_ON(free_pages != pool->present);
 	give_back_all(pool);
+	address_space_destroy(pool->mapping);
 	vfree(pool->blocks);
 	vfree(pool->metadata);
 }

@@ -15,6 +15,7 @@
 #include <linux/page_ref.h>
 #include <linux/sched/signal.h>
 
+#include "address_space.h"
 #include "pool.h"
 
 /* Pages cleared between two looks at the scheduler and at signals. */
@@ -368,4 +369,24 @@ int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages)
 		cond_resched();
 	}
 	return 0;
+}
+
+/**
+ * pool_place() - put pages that nobody can reach where a client's futexes are
+ * @pool: the pool
+ * @first: index of the first page
+ * @nr_pages: number of pages
+ * @id: of the client
+ *
+ * Context: process context, no lock held.
+ */
+void pool_place(struct pool *pool, u64 first, u64 nr_pages, u64 id)
+{
+	u64 index;
+
+	for (index = first; index < first + nr_pages; index++) {
+		address_space_place(pool_page(pool, index), index, id);
+		if (!(index % POOL_PIECE))
+			cond_resched();
+	}
 }

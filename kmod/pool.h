@@ -122,6 +122,7 @@ struct pool_span {
  * @present: pages that are there; written under @resize_lock
  * @max_pages: what @present may grow to
  * @only: the only source there may be, or NULL
+ * @mapping: the address space that all pages that are there belong to
  * @resize_lock: serialises growing and shrinking; protects @pieces and @why_not
  * @pieces: all there are, by index
  * @source_pages: pages from each source; written under @resize_lock
@@ -141,6 +142,7 @@ struct pool {
 	u64 present;
 	u64 max_pages;
 	const struct pool_source *only;
+	struct address_space *mapping;
 	struct mutex resize_lock;	/* see client.c for the order of locks */
 	struct list_head pieces;
 	u64 source_pages[POOL_SOURCES];
@@ -177,6 +179,7 @@ void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
 void pool_zero(struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages);
+void pool_place(struct pool *pool, u64 first, u64 nr_pages, u64 id);
 
 /**
  * pool_block() - what pool->blocks says of a page's megablock

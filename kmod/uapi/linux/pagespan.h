@@ -33,6 +33,13 @@
  *	io_uring's registered buffers
  *		work since Linux 6.5; before, registering is EOPNOTSUPP.  Pages
  *		freed while registered are quarantined until unregistered.
+ *	futexes
+ *		work in spans, shared ones too: mutexes, conditions and barriers of
+ *		several processes, robust or with inherited priority, and stacks of
+ *		threads. They are the same through every window of the client and
+ *		every mapping of an export of the page. Who waits on a page that is
+ *		freed is woken by nobody else's futexes, but by this client's own if it
+ *		gets the page again, as always when memory is used again.
  *	mlock(), mlockall(), MAP_POPULATE
  *		map what the client owns; mlock() gives ENOMEM for other pages.
  *		The pages never leave memory anyway.
