@@ -284,7 +284,8 @@ static long ioctl_export(struct client *client, void *arg, void __user *user)
 	const struct pagespan_export *request = arg;
 	const struct pool *pool = client->registry->pool;
 
-	if (request->flags & ~O_CLOEXEC || request->nr_pages > PAGESPAN_MAX_PAGES ||
+	if (request->flags & ~(O_CLOEXEC | PAGESPAN_EXPORT_RDONLY) ||
+	    request->nr_pages > PAGESPAN_MAX_PAGES ||
 	    !pool_contains(pool, request->first, request->nr_pages))
 		return -EINVAL;
 	return export_pages(client, pool_clamp(pool, request->first), request->nr_pages,

@@ -35,8 +35,8 @@
  *	pool->resize_lock > registry->owners.split_lock
  *	quarantine->walk_lock > pool->lock
  *	quarantine->walk_lock > quarantine->lock
- *	quarantine->lock, registry->clients.xa_lock, registry->users.users.xa_lock:
- *		innermost, alone
+ *	quarantine->lock, registry->clients.xa_lock, registry->users.users.xa_lock, the
+ *		lock of an export: innermost, alone
  *
  * No lock but quarantine->walk_lock is held while pages are cleared, and none while
  * mappings are zapped, or while user memory is copied.

@@ -6,6 +6,11 @@
  * like any pinned page if they are freed before it is released, and never
  * reassigned before. How many dma-bufs a page is in is counted in its private
  * field, for PAGESPAN_QUERY to tell.
+ *
+ * Whether it may be written is what its file says. A process can map the file no
+ * other way then, but a driver that imports a dma-buf may map it for those who
+ * have the driver's own file or write to it by its device: so both look at the file
+ * too. The address, by which a driver could write itself, is for no read-only one.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
@@ -15,19 +20,40 @@
 #include <linux/slab.h>
 
 #include "client.h"
-#include "compat.h"
 #include "export.h"
+#include "mapping.h"
+
+/* Pages handled between two looks at the scheduler, and in one hold of client->lock. */
+#define EXPORT_PIECE	512U
 
 /**
  * struct export - the pages of one dma-buf
- * @registry: of the client that owned them
+ * @registry: whose pages they are
  * @first: index of the first page
  * @nr_pages: number of pages
+ * @lock: protects @imports
+ * @imports: the pages as importers have them
  */
 struct export {
 	struct registry *registry;
 	u64 first;
 	u32 nr_pages;
+	struct mutex lock;	/* innermost; held while caches are written back */
+	struct list_head imports;
+};
+
+/**
+ * struct import - the pages as one importer has them
+ * @siblings: in export->imports
+ * @table: its scatter list, mapped
+ * @device: the importer's
+ * @direction: how it is mapped
+ */
+struct import {
+	struct list_head siblings;
+	struct sg_table table;
+	struct device *device;
+	enum dma_data_direction direction;
 };
 
 static struct page *export_page(const struct export *export, u32 i)
@@ -40,76 +66,137 @@ static atomic_long_t *export_count(struct page *page)
 	return (atomic_long_t *)&page->private;
 }
 
-static void put_pages(struct export *export)
+static bool is_writable(const struct dma_buf *dmabuf)
+{
+	return dmabuf->file->f_mode & FMODE_WRITE;
+}
+
+/* Drops the references to the first pages. What was freed meanwhile can leave the quarantine. */
+static void put_pages(struct export *export, u32 nr_pages)
 {
 	u32 i;
 
-	for (i = 0; i < export->nr_pages; i++) {
-		atomic_long_dec(export_count(export_page(export, i)));
-		put_page(export_page(export, i));
+	for (i = 0; i < nr_pages; i++) {
+		struct page *page = export_page(export, i);
+
+		atomic_long_dec(export_count(page));
+		put_page(page);
+		if (!(i % EXPORT_PIECE))
+			cond_resched();
 	}
+	quarantine_released(export->registry, export->first, nr_pages);
+}
+
+/* ---- for importers -------------------------------------------------------- */
+
+/* Pages that a device takes in one segment from a page on; 0 if not even one. */
+static u32 segment_pages(const struct export *export, struct device *device, u32 i)
+{
+	size_t most = min_t(size_t, dma_get_max_seg_size(device), dma_max_mapping_size(device));
+	unsigned long boundary = dma_get_seg_boundary_nr_pages(device, PAGE_SHIFT);
+	unsigned long pfn = page_to_pfn(export_page(export, i));
+
+	return min3((u64)most >> PAGE_SHIFT, (u64)boundary - pfn % boundary,
+		    (u64)export->nr_pages - i);
+}
+
+static int make_list(struct sg_table *table, const struct export *export, struct device *device)
+{
+	struct scatterlist *segment;
+	u32 nr = 0, i, pages;
+	unsigned int n;
+	int ret;
+
+	for (i = 0; i < export->nr_pages; i += pages) {
+		pages = segment_pages(export, device, i);
+		if (!pages)
+			return -EINVAL;
+		if (!(nr++ % EXPORT_PIECE))
+			cond_resched();
+	}
+	ret = sg_alloc_table(table, nr, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		return ret;
+	i = 0;
+	for_each_sgtable_sg(table, segment, n) {
+		pages = segment_pages(export, device, i);
+		sg_set_page(segment, export_page(export, i), pages << PAGE_SHIFT, 0);
+		i += pages;
+		if (!(n % EXPORT_PIECE))
+			cond_resched();
+	}
+	return 0;
 }
 
 static struct sg_table *export_map(struct dma_buf_attachment *attachment,
 				   enum dma_data_direction direction)
 {
 	struct export *export = attachment->dmabuf->priv;
-	struct sg_table *table;
+	struct import *import;
 	int ret;
 
-	table = kmalloc(sizeof(*table), GFP_KERNEL);
-	if (!table)
+	if (direction != DMA_TO_DEVICE && !is_writable(attachment->dmabuf))
+		return ERR_PTR(-EACCES);
+	import = kmalloc(sizeof(*import), GFP_KERNEL_ACCOUNT);
+	if (!import)
 		return ERR_PTR(-ENOMEM);
-	ret = sg_alloc_table(table, 1, GFP_KERNEL);
+	import->device = attachment->dev;
+	import->direction = direction;
+	ret = make_list(&import->table, export, import->device);
 	if (ret)
-		goto free_table;
-	sg_set_page(table->sgl, export_page(export, 0), export->nr_pages << PAGE_SHIFT, 0);
-	ret = dma_map_sgtable(attachment->dev, table, direction, 0);
+		goto free_import;
+	ret = dma_map_sgtable(import->device, &import->table, direction, 0);
 	if (ret)
 		goto free_list;
-	return table;
+	mutex_lock(&export->lock);
+	list_add(&import->siblings, &export->imports);
+	mutex_unlock(&export->lock);
+	return &import->table;
 
 free_list:
-	sg_free_table(table);
-free_table:
-	kfree(table);
+	sg_free_table(&import->table);
+free_import:
+	kfree(import);
 	return ERR_PTR(ret);
 }
 
 static void export_unmap(struct dma_buf_attachment *attachment, struct sg_table *table,
 			 enum dma_data_direction direction)
 {
-	dma_unmap_sgtable(attachment->dev, table, direction, 0);
+	struct export *export = attachment->dmabuf->priv;
+	struct import *import = container_of(table, struct import, table);
+
+	mutex_lock(&export->lock);
+	list_del(&import->siblings);
+	mutex_unlock(&export->lock);
+	dma_unmap_sgtable(import->device, table, import->direction, 0);
 	sg_free_table(table);
-	kfree(table);
+	kfree(import);
 }
 
-/*
- * Maps without references: the mapping holds the dma-buf's file, and so the
- * dma-buf, and that the pages.
- */
-static vm_fault_t export_fault(struct vm_fault *vmf)
+/* What devices have written is seen by the CPUs; each list is in the direction it was mapped in. */
+static int export_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	struct dma_buf *dmabuf = vmf->vma->vm_private_data;
 	struct export *export = dmabuf->priv;
+	struct import *import;
 
-	if (vmf->pgoff >= export->nr_pages)
-		return VM_FAULT_SIGBUS;
-	return vmf_insert_pfn(vmf->vma, vmf->address,
-			      page_to_pfn(export_page(export, vmf->pgoff)));
+	mutex_lock(&export->lock);
+	list_for_each_entry(import, &export->imports, siblings)
+		dma_sync_sgtable_for_cpu(import->device, &import->table, import->direction);
+	mutex_unlock(&export->lock);
+	return 0;
 }
 
-static const struct vm_operations_struct export_vm_ops = {
-	.fault = export_fault,
-};
-
-static int export_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+/* ... and what CPUs have written by the devices. */
+static int export_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-	compat_vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
-	vma->vm_ops = &export_vm_ops;
-	vma->vm_private_data = dmabuf;
+	struct export *export = dmabuf->priv;
+	struct import *import;
+
+	mutex_lock(&export->lock);
+	list_for_each_entry(import, &export->imports, siblings)
+		dma_sync_sgtable_for_device(import->device, &import->table, import->direction);
+	mutex_unlock(&export->lock);
 	return 0;
 }
 
@@ -121,39 +208,98 @@ static int export_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	return 0;
 }
 
+/* ---- for processes -------------------------------------------------------- */
+
+/* The mapping holds the dma-buf's file, and so the dma-buf, and that the pages. */
+static vm_fault_t export_fault(struct vm_fault *vmf)
+{
+	struct dma_buf *dmabuf = vmf->vma->vm_private_data;
+	struct export *export = dmabuf->priv;
+
+	if (vmf->pgoff >= export->nr_pages)
+		return VM_FAULT_SIGBUS;
+	return mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
+}
+
+static const struct vm_operations_struct export_vm_ops = {
+	.fault = export_fault,
+};
+
+static int export_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	bool writable = is_writable(dmabuf);
+	int ret;
+
+	if (!writable && vma->vm_flags & VM_WRITE)
+		return -EACCES;
+	ret = mapping_init_vma(vma, 0, writable ? 0 : VM_MAYWRITE);
+	if (ret)
+		return ret;
+	vma->vm_ops = &export_vm_ops;
+	vma->vm_private_data = dmabuf;
+	return 0;
+}
+
 static void export_release(struct dma_buf *dmabuf)
 {
 	struct export *export = dmabuf->priv;
 
-	put_pages(export);
-	quarantine_released(export->registry);
+	put_pages(export, export->nr_pages);
 	kfree(export);
 }
 
 static const struct dma_buf_ops export_ops = {
 	.map_dma_buf = export_map,
 	.unmap_dma_buf = export_unmap,
+	.begin_cpu_access = export_begin_cpu_access,
+	.end_cpu_access = export_end_cpu_access,
 	.mmap = export_mmap,
 	.vmap = export_vmap,
 	.release = export_release,
 };
 
-/* Takes the references while the pages cannot leave. */
-static int get_pages(struct client *client, struct export *export)
+/* One that fails in .vmap is warned of, one that has none is not asked. */
+static const struct dma_buf_ops export_rdonly_ops = {
+	.map_dma_buf = export_map,
+	.unmap_dma_buf = export_unmap,
+	.begin_cpu_access = export_begin_cpu_access,
+	.end_cpu_access = export_end_cpu_access,
+	.mmap = export_mmap,
+	.release = export_release,
+};
+
+/* ---- making one ----------------------------------------------------------- */
+
+/* Takes the references to some pages while they cannot leave. */
+static bool get_piece(struct client *client, const struct export *export, u32 first, u32 nr_pages)
 {
-	int ret = -EINVAL;
+	bool owned;
 	u32 i;
 
 	down_read(&client->lock);
-	if (client_owns(client, export->first, export->nr_pages)) {
-		for (i = 0; i < export->nr_pages; i++) {
-			get_page(export_page(export, i));
-			atomic_long_inc(export_count(export_page(export, i)));
-		}
-		ret = 0;
+	owned = client_owns(client, export->first + first, nr_pages);
+	for (i = first; owned && i < first + nr_pages; i++) {
+		get_page(export_page(export, i));
+		atomic_long_inc(export_count(export_page(export, i)));
 	}
 	up_read(&client->lock);
-	return ret;
+	return owned;
+}
+
+/* Of all of them, in pieces, so that a free never waits for long. */
+static int get_pages(struct client *client, struct export *export)
+{
+	u32 done, piece;
+
+	for (done = 0; done < export->nr_pages; done += piece) {
+		piece = min(export->nr_pages - done, EXPORT_PIECE);
+		if (!get_piece(client, export, done, piece)) {
+			put_pages(export, done);
+			return -EINVAL;
+		}
+		cond_resched();
+	}
+	return 0;
 }
 
 /**
@@ -161,12 +307,13 @@ static int get_pages(struct client *client, struct export *export)
  * @client: the client
  * @first: index of the first page
  * @nr_pages: number of pages, in the pool
- * @flags: O_CLOEXEC or 0
+ * @flags: O_CLOEXEC, PAGESPAN_EXPORT_RDONLY
  *
+ * Context: process context; no lock held.
  * Return: a file descriptor of the caller, -EINVAL if the client does not own
  * all of the pages, or what making a dma-buf gave.
  */
-int export_pages(struct client *client, u64 first, u32 nr_pages, int flags)
+int export_pages(struct client *client, u64 first, u32 nr_pages, u32 flags)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct dma_buf *dmabuf;
@@ -181,26 +328,28 @@ int export_pages(struct client *client, u64 first, u32 nr_pages, int flags)
 		.first = first,
 		.nr_pages = nr_pages,
 	};
+	mutex_init(&export->lock);
+	INIT_LIST_HEAD(&export->imports);
 	ret = get_pages(client, export);
 	if (ret)
 		goto free_export;
 
-	info.ops = &export_ops;
+	info.ops = flags & PAGESPAN_EXPORT_RDONLY ? &export_rdonly_ops : &export_ops;
 	info.size = (size_t)nr_pages << PAGE_SHIFT;
-	info.flags = O_RDWR;
+	info.flags = flags & PAGESPAN_EXPORT_RDONLY ? O_RDONLY : O_RDWR;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {
 		ret = PTR_ERR(dmabuf);
 		goto put;
 	}
-	ret = dma_buf_fd(dmabuf, flags);
+	ret = dma_buf_fd(dmabuf, flags & O_CLOEXEC);
 	if (ret < 0)
 		dma_buf_put(dmabuf);
 	return ret;
 
 put:
-	put_pages(export);
+	put_pages(export, nr_pages);
 free_export:
 	kfree(export);
 	return ret;

@@ -7,6 +7,6 @@
 
 struct client;
 
-int export_pages(struct client *client, u64 first, u32 nr_pages, int flags);
+int export_pages(struct client *client, u64 first, u32 nr_pages, u32 flags);
 
 #endif

@@ -71,11 +71,29 @@ static inline bool is_huge(pmd_t entry)
 	return pmd_trans_huge(entry) || pmd_devmap(entry);
 }
 
+/**
+ * mapping_insert_page() - map the page that a fault is about by an entry of 4 KiB
+ * @vmf: the fault, in a VMA that mapping_init_vma() has been told of
+ * @pool: the pool
+ * @index: of the page, which cannot leave meanwhile
+ *
+ * The kernel can take a reference to what is mapped so.
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t mapping_insert_page(struct vm_fault *vmf, const struct pool *pool, u64 index)
+{
+	struct page *page = pool_page(pool, index);
+
+	if (pool_is_device(pool, index))
+		return vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
+	return vmf_insert_page(vmf->vma, vmf->address, page);
+}
+
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct client *client = vmf->vma->vm_private_data;
 	struct pool *pool = client->registry->pool;
-	struct page *page;
 	vm_fault_t ret;
 	u64 index;
 
@@ -83,15 +101,12 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	index = pool_clamp(pool, vmf->pgoff);
 	down_read(&client->lock);
-	page = client_owns(client, index, 1) ? pool_page(pool, index) : NULL;
-	if (!page)
+	if (!client_owns(client, index, 1))
 		ret = VM_FAULT_SIGBUS;
 	else if (is_huge(READ_ONCE(*vmf->pmd)))
 		ret = VM_FAULT_NOPAGE;
-	else if (pool_is_device(pool, index))
-		ret = vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
 	else
-		ret = vmf_insert_page(vmf->vma, vmf->address, page);
+		ret = mapping_insert_page(vmf, pool, index);
 	up_read(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
 		stats_count(STATS_FAULT, fault, client->id, index, 1);
@@ -479,6 +494,30 @@ static const struct vm_operations_struct mapping_vm_ops = {
 };
 
 /**
+ * mapping_init_vma() - make a mapping one of pages of the pool
+ * @vma: the mapping to be
+ * @set: flags that it gets besides
+ * @clear: flags that it loses besides
+ *
+ * VM_MIXEDMAP is set here, not in a fault: inserting pages needs it and may not
+ * set it. VM_SEQ_READ keeps a zap from marking pages as accessed, which no
+ * reclaim will ever ask for. A driver that forwards its mmap() to a dma-buf may have
+ * taken it for one without pages.
+ *
+ * Return: 0; -EINVAL if the mapping is private; -EACCES if it is executable.
+ */
+int mapping_init_vma(struct vm_area_struct *vma, unsigned long set, unsigned long clear)
+{
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EACCES;
+	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_SEQ_READ | VM_DONTEXPAND | VM_DONTDUMP | set,
+			    VM_MAYEXEC | VM_PFNMAP | VM_IO | clear);
+	return 0;
+}
+
+/**
  * mapping_mmap() - map a window
  * @client: the client, alive as long as the mapping's file
  * @vma: the mapping to be
@@ -488,21 +527,13 @@ static const struct vm_operations_struct mapping_vm_ops = {
  */
 int mapping_mmap(struct client *client, struct vm_area_struct *vma)
 {
-	const struct pool *pool = client->registry->pool;
+	int ret;
 
-	if (!(vma->vm_flags & VM_MAYSHARE))
+	if (!pool_contains(client->registry->pool, vma->vm_pgoff, vma_pages(vma)))
 		return -EINVAL;
-	if (vma->vm_flags & VM_EXEC)
-		return -EACCES;
-	if (!pool_contains(pool, vma->vm_pgoff, vma_pages(vma)))
-		return -EINVAL;
-	/*
-	 * VM_MIXEDMAP is set here, not in a fault: inserting pages needs it and may
-	 * not set it. VM_SEQ_READ keeps a zap from marking pages as accessed, which
-	 * no reclaim will ever ask for.
-	 */
-	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_SEQ_READ | VM_DONTEXPAND | VM_DONTDUMP |
-			    VM_DONTCOPY, VM_MAYEXEC);
+	ret = mapping_init_vma(vma, VM_DONTCOPY, 0);
+	if (ret)
+		return ret;
 	vma->vm_private_data = client;
 	vma->vm_ops = &mapping_vm_ops;
 	return 0;

@@ -234,13 +234,18 @@ void quarantine_look_soon(struct registry *registry)
 }
 
 /**
- * quarantine_released() - note that a dma-buf has let go of its pages
+ * quarantine_released() - note that a dma-buf has let go of pages
  * @registry: whose quarantine
+ * @first: index of the first page
+ * @nr_pages: how many
  *
  * Those of them that are quarantined leave soon.
  */
-void quarantine_released(struct registry *registry)
+void quarantine_released(struct registry *registry, u64 first, u64 nr_pages)
 {
-	if (READ_ONCE(registry->quarantine.nr_pages))
-		mod_delayed_work(system_unbound_wq, &registry->quarantine.work, 0);
+	struct quarantine *quarantine = &registry->quarantine;
+	u64 end = first + nr_pages;
+
+	if (find_next_bit(quarantine->pages, end, first) < end)
+		mod_delayed_work(system_unbound_wq, &quarantine->work, 0);
 }

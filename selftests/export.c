@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exported pages: seen through the dma-buf, and kept from everybody else until it is released. */
+#define _GNU_SOURCE
+#include <linux/dma-buf.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 
 #include "../kselftest_harness.h"
-#include "importer.h"
+#include "exported.h"
 #include "pagespan_test.h"
 
 FIXTURE(exported)
@@ -13,18 +16,6 @@ FIXTURE(exported)
 	char *base;
 	long span;
 };
-
-static int export(int fd, uint64_t first, uint64_t nr_pages)
-{
-	struct pagespan_export export = {
-		.size = sizeof(export),
-		.flags = O_CLOEXEC,
-		.first = first,
-		.nr_pages = nr_pages,
-	};
-
-	return client_ioctl(fd, PAGESPAN_EXPORT, &export);
-}
 
 FIXTURE_SETUP(exported)
 {
@@ -50,11 +41,6 @@ FIXTURE_TEARDOWN(exported)
 	close(self->fd);
 }
 
-static char *map_dmabuf(int dmabuf)
-{
-	return mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);
-}
-
 TEST_F(exported, dmabuf_is_as_long_as_what_was_exported)
 {
 	EXPECT_EQ(8 * PAGE, lseek(self->dmabuf, 0, SEEK_END));
@@ -77,6 +63,98 @@ TEST_F(exported, mapping_beyond_the_export_is_refused)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 9 * PAGE, PROT_READ, MAP_SHARED, self->dmabuf, 0));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->dmabuf, 8 * PAGE));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, self->dmabuf, 0));
+}
+
+TEST_F(exported, mapping_is_never_executable)
+{
+	char *pages = map_dmabuf(self->dmabuf);
+
+	ASSERT_NE(MAP_FAILED, pages);
+	EXPECT_TRUE(refused(self->dmabuf, PROT_READ | PROT_EXEC));
+	EXPECT_TRUE(refused(self->dmabuf, PROT_EXEC));
+	EXPECT_FALSE(may_become(pages, PROT_READ | PROT_EXEC));
+	munmap(pages, 8 * PAGE);
+}
+
+TEST_F(exported, mapping_is_inherited_over_fork)
+{
+	char *pages = map_dmabuf(self->dmabuf);
+
+	ASSERT_NE(MAP_FAILED, pages);
+	pages[0] = 0x52;
+	EXPECT_EQ(0, IN_CHILD({
+		if (pages[0] != 0x52)
+			_exit(1);
+		pages[PAGE] = 0x53;
+	}));
+	EXPECT_EQ(0x53, pages[PAGE]);
+	munmap(pages, 8 * PAGE);
+}
+
+/* The kernel takes references to pages that are mapped through the dma-buf alone. */
+TEST_F(exported, page_pinned_through_a_mapping_stays_quarantined_after_the_release)
+{
+	static char data[2 * PAGE];
+	struct iovec two = { .iov_len = 2 * PAGE };
+	char *pages;
+	int ends[2];
+
+	munmap(self->base, self->nr_pages * PAGE);
+	pages = map_dmabuf(self->dmabuf);
+	ASSERT_NE(MAP_FAILED, pages);
+	two.iov_base = pages + 2 * PAGE;
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_EQ(2 * PAGE, vmsplice(ends[1], &two, 1, 0));
+	ASSERT_EQ(0, client_free(self->fd, self->span, 16));
+	munmap(pages, 8 * PAGE);
+	close(self->dmabuf);
+	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).quarantined_pages == 2));
+	usleep(300000);
+	EXPECT_EQ(2, client_info(self->fd).quarantined_pages);
+	ASSERT_EQ(2 * PAGE, read(ends[0], data, sizeof(data)));
+	EXPECT_TRUE(pages_hold(data, 2, 0x51));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	close(ends[0]);
+	close(ends[1]);
+	self->base = MAP_FAILED;
+}
+
+/* By the event: who only looked from time to time would do so every quarter of a second by then. */
+TEST_F(exported, release_ends_the_quarantine_at_once)
+{
+	int rounds = 10, soon = 0;
+
+	ASSERT_EQ(0, client_free(self->fd, self->span, 16));
+	for (int i = 0; i < rounds; i++) {
+		double released;
+
+		usleep(450000);
+		released = now();
+		close(self->dmabuf);
+		while (client_info(self->fd).quarantined_pages)
+			;
+		soon += now() - released < 0.025;
+		self->span = client_alloc(self->fd, 16);
+		ASSERT_LE(0, self->span);
+		self->dmabuf = export(self->fd, self->span, 8);
+		ASSERT_LE(0, self->dmabuf);
+		ASSERT_EQ(0, client_free(self->fd, self->span, 16));
+	}
+	TH_LOG("%d of %d at once", soon, rounds);
+	EXPECT_LE(rounds / 2, soon);
+}
+
+TEST_F(exported, access_by_the_cpu_can_be_announced)
+{
+	static const uint64_t kinds[] = { DMA_BUF_SYNC_READ, DMA_BUF_SYNC_WRITE, DMA_BUF_SYNC_RW };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		struct dma_buf_sync sync = { .flags = kinds[i] | DMA_BUF_SYNC_START };
+
+		EXPECT_EQ(0, ioctl(self->dmabuf, DMA_BUF_IOCTL_SYNC, &sync));
+		sync.flags = kinds[i] | DMA_BUF_SYNC_END;
+		EXPECT_EQ(0, ioctl(self->dmabuf, DMA_BUF_IOCTL_SYNC, &sync));
+	}
 }
 
 TEST_F(exported, query_tells_exported_pages)
@@ -160,6 +238,18 @@ TEST_F(exported, page_may_be_exported_twice)
 			       PAGESPAN_QUERY_OWNED));
 }
 
+/* Longer than what is looked at in one go. */
+TEST_F(exported, export_that_is_refused_at_its_end_holds_nothing)
+{
+	long span = client_alloc(self->fd, 2000);
+
+	ASSERT_LE(0, span);
+	ASSERT_EQ(0, client_free(self->fd, span + 1999, 1));
+	EXPECT_EQ(-EINVAL, export(self->fd, span, 2000));
+	ASSERT_EQ(0, client_free(self->fd, span, 1999));
+	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+}
+
 TEST_F(exported, export_without_a_descriptor_left_is_emfile_and_holds_nothing)
 {
 	struct rlimit before, none;
@@ -175,92 +265,81 @@ TEST_F(exported, export_without_a_descriptor_left_is_emfile_and_holds_nothing)
 	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
 }
 
-/* ---- imported by a driver ------------------------------------------------ */
+/* ---- exported to be read -------------------------------------------------- */
 
-FIXTURE(imported)
+FIXTURE(reader)
 {
-	int fd, vgem;
-	uint64_t nr_pages;
-	char *base;
+	int fd, dmabuf;
+	char *own;
 	long span;
-	uint32_t handle;
 };
 
-/* The driver alone holds the dma-buf then. */
-FIXTURE_SETUP(imported)
+FIXTURE_SETUP(reader)
 {
-	int dmabuf;
-
-	self->vgem = vgem_open();
 	self->fd = client_open();
 	ASSERT_LE(0, self->fd);
-	self->nr_pages = client_info(self->fd).nr_pages;
-	self->base = client_window(self->fd);
-	ASSERT_NE(MAP_FAILED, self->base);
 	self->span = client_alloc(self->fd, 8);
 	ASSERT_LE(0, self->span);
-	memset(self->base + self->span * PAGE, 0x53, 8 * PAGE);
-	if (self->vgem < 0)
-		return;
-	dmabuf = export(self->fd, self->span, 8);
-	ASSERT_LE(0, dmabuf);
-	ASSERT_EQ(0, vgem_import(self->vgem, dmabuf, &self->handle));
-	close(dmabuf);
+	self->own = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
+			 self->span * PAGE);
+	ASSERT_NE(MAP_FAILED, self->own);
+	memset(self->own, 0x55, 8 * PAGE);
+	self->dmabuf = export_as(self->fd, self->span, 8, PAGESPAN_EXPORT_RDONLY);
+	ASSERT_LE(0, self->dmabuf);
 }
 
-FIXTURE_TEARDOWN(imported)
+FIXTURE_TEARDOWN(reader)
 {
-	close(self->vgem);
-	munmap(self->base, self->nr_pages * PAGE);
-	close(self->fd);
-	self->fd = client_open();
-	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_pages));
+	close(self->dmabuf);
+	munmap(self->own, 8 * PAGE);
 	close(self->fd);
 }
 
-TEST_F(imported, pages_freed_while_a_driver_has_them_are_quarantined_until_it_lets_go)
+TEST_F(reader, export_to_be_read_is_written_by_no_process)
 {
-	struct drm_gem_close gem_close = { .handle = self->handle };
-	int other = client_open();
-
-	if (self->vgem < 0)
-		SKIP(return, VGEM_MISSING);
-	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
-	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
-	EXPECT_EQ(-EBUSY, client_alloc_at(other, self->span, 1));
-	usleep(300000);
-	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
-	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_GEM_CLOSE, &gem_close));
-	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
-	EXPECT_EQ(0, client_alloc_at(other, self->span, 8));
-	close(other);
+	EXPECT_EQ(O_RDONLY, fcntl(self->dmabuf, F_GETFL) & O_ACCMODE);
+	EXPECT_TRUE(is_for_reading(self->dmabuf, 0x55));
 }
 
-TEST_F(imported, driver_that_dies_with_its_file_lets_go)
+TEST_F(reader, descriptor_cannot_be_opened_anew_for_writing)
 {
-	if (self->vgem < 0)
-		SKIP(return, VGEM_MISSING);
-	ASSERT_EQ(0, client_free(self->fd, self->span, 8));
-	EXPECT_EQ(8, client_info(self->fd).quarantined_pages);
-	close(self->vgem);
-	EXPECT_TRUE(EVENTUALLY(!client_info(self->fd).quarantined_pages));
+	char name[32];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", self->dmabuf);
+	EXPECT_EQ(-1, open(name, O_RDWR | O_CLOEXEC));
+	EXPECT_EQ(0, fcntl(self->dmabuf, F_SETFL, O_RDWR));
+	EXPECT_TRUE(is_for_reading(self->dmabuf, 0x55));
 }
 
-TEST_F(imported, pages_are_seen_through_the_driver)
+TEST_F(reader, owner_still_writes_and_the_reader_sees_it)
 {
-	struct drm_prime_handle prime = { .handle = self->handle, .flags = O_RDWR };
-	char *pages;
+	char *pages = map_as(self->dmabuf, PROT_READ);
 
-	if (self->vgem < 0)
-		SKIP(return, VGEM_MISSING);
-	ASSERT_EQ(0, ioctl(self->vgem, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime));
-	pages = map_dmabuf(prime.fd);
 	ASSERT_NE(MAP_FAILED, pages);
-	EXPECT_TRUE(pages_hold(pages, 8, 0x53));
-	pages[5 * PAGE] = 0x54;
-	EXPECT_EQ(0x54, self->base[(self->span + 5) * PAGE]);
+	self->own[3 * PAGE] = 0x56;
+	EXPECT_EQ(0x56, pages[3 * PAGE]);
 	munmap(pages, 8 * PAGE);
-	close(prime.fd);
+}
+
+TEST_F(reader, kernel_reads_through_it_and_does_not_write)
+{
+	struct iovec one = { .iov_len = PAGE };
+	char *pages = map_as(self->dmabuf, PROT_READ);
+	static char data[PAGE];
+	int ends[2];
+
+	ASSERT_NE(MAP_FAILED, pages);
+	one.iov_base = pages;
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_EQ(PAGE, vmsplice(ends[1], &one, 1, 0));
+	ASSERT_EQ(PAGE, read(ends[0], data, PAGE));
+	EXPECT_TRUE(pages_hold(data, 1, 0x55));
+	ASSERT_EQ(PAGE, write(ends[1], self->own, PAGE));
+	EXPECT_EQ(-1, read(ends[0], pages, PAGE));
+	EXPECT_EQ(EFAULT, errno);
+	munmap(pages, 8 * PAGE);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 TEST_HARNESS_MAIN

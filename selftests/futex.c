@@ -68,6 +68,7 @@ FIXTURE_VARIANT(span)
 
 FIXTURE_VARIANT_ADD(span, page) { .nr_pages = 64, .align_pages = 1 };
 FIXTURE_VARIANT_ADD(span, megablock) { .nr_pages = MEGABLOCK, .align_pages = MEGABLOCK };
+FIXTURE_VARIANT_ADD(span, export) { .nr_pages = 64, .align_pages = 1, .exported = true };
 
 /* The pages, as a process has them that maps them for itself. */
 static char *map(int fd, int dmabuf, long first, uint32_t nr_pages)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* vgem, a graphics driver without hardware, which imports dma-bufs. */
+/*
+ * Who imports dma-bufs: vgem, a graphics driver without hardware, and a driver made for tests, in
+ * importer/.
+ */
 #ifndef PAGESPAN_IMPORTER_H
 #define PAGESPAN_IMPORTER_H
 
@@ -9,8 +12,14 @@
 #include <glob.h>
 #include <stdint.h>
 #include <string.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
+
+#include "importer/importer.h"
 
 #define VGEM_MISSING "no driver to import; load the module vgem"
 
@@ -45,6 +54,31 @@ static inline int vgem_import(int vgem, int dmabuf, uint32_t *handle)
 		return -errno;
 	*handle = prime.handle;
 	return 0;
+}
+
+#define IMPORTER_MISSING "no driver made for this; see selftests/importer/build"
+
+/* A descriptor of the driver made for tests, which is loaded from beside the program; or -1. */
+static inline int importer_open(void)
+{
+	char name[PATH_MAX];
+	struct utsname kernel;
+	ssize_t length = readlink("/proc/self/exe", name, sizeof(name) - 1);
+	int fd;
+
+	if (length < 0 || uname(&kernel))
+		return -1;
+	name[length] = '\0';
+	length = strrchr(name, '/') + 1 - name;
+	if (snprintf(name + length, sizeof(name) - length, "importer-%s.ko", kernel.release) >=
+	    (int)(sizeof(name) - length))
+		return -1;
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		syscall(SYS_finit_module, fd, "", 0);
+		close(fd);
+	}
+	return open("/dev/pagespan_importer", O_RDWR | O_CLOEXEC);
 }
 
 #endif

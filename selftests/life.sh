@@ -65,13 +65,15 @@ needs $parameters
 remember
 
 echo "TAP version 13"
-echo "1..5"
+echo "1..6"
 held_by pin
 result $? life.module_stays_while_a_freed_page_is_pinned
 held_by export
 result $? life.module_stays_while_a_dmabuf_is_left
 held_by window
 result $? life.module_stays_while_a_child_has_a_window
+during "$directory/outlive waiter" goes && load_as_before
+result $? life.module_goes_while_a_thread_waits_on_a_freed_page
 during "$directory/outlive use" comes_and_goes
 result $? life.module_comes_and_goes_under_use
 failing_load

@@ -3,12 +3,16 @@
  * Leaves something of a client behind when its descriptor is closed, tells so by a
  * line, and keeps it until its input ends: "outlive pin" a freed page that a pipe
  * holds, "outlive export" a dma-buf, "outlive window" a window that only a child
- * has. "outlive use" has processes open the device, use pages and close it all the
- * time, as far as the module is there.
+ * has, "outlive waiter" a thread that waits on a futex in a freed page. "outlive
+ * use" has processes open the device, use pages and close it all the time, as far as
+ * the module is there.
  */
 #define _GNU_SOURCE
+#include <linux/futex.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "pagespan_test.h"
@@ -88,6 +92,40 @@ static bool leave_window(struct client *client)
 	return pid > 0 && read(ready[0], &byte, 1) == 1;
 }
 
+static pid_t waiter;
+
+static void *wait_for_ever(void *word)
+{
+	__atomic_store_n(&waiter, gettid(), __ATOMIC_RELEASE);
+	syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);
+	return NULL;
+}
+
+/* Whether a thread of this process sleeps in a futex. */
+static bool sleeps(pid_t thread)
+{
+	char name[64], call[16] = "";
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/syscall", thread);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, call, sizeof(call) - 1) < 0)
+		call[0] = '\0';
+	close(fd);
+	return atoi(call) == SYS_futex;
+}
+
+static bool leave_waiter(struct client *client)
+{
+	char *word = client->window + client->span * PAGE;
+	pthread_t thread;
+
+	memset(word, 0, PAGE);
+	return !pthread_create(&thread, NULL, wait_for_ever, word) &&
+	       EVENTUALLY(__atomic_load_n(&waiter, __ATOMIC_ACQUIRE) && sleeps(waiter)) &&
+	       !client_free(client->fd, client->span, SPAN);
+}
+
 /* The module may be gone at any moment, but not while it is open. */
 static void use(void)
 {
@@ -141,6 +179,7 @@ static const struct {
 	{ "pin", leave_pin },
 	{ "export", leave_export },
 	{ "window", leave_window },
+	{ "waiter", leave_waiter },
 };
 
 static bool leave(const char *name)

@@ -486,13 +486,17 @@ static void op_pass(void)
 static void op_export(void)
 {
 	struct pagespan_range range = some_range();
+	static const uint32_t flags[] = {0, O_CLOEXEC, PAGESPAN_EXPORT_RDONLY,
+					 PAGESPAN_EXPORT_RDONLY | O_CLOEXEC, 2};
 	struct pagespan_export export = {
 		.size = sizeof(export),
+		.flags = flags[below(sizeof(flags) / sizeof(*flags))],
 		.first = range.first,
 		.nr_pages = range.nr_pages,
 	};
-	bool owned = range.nr_pages && range.first < state.nr_pages &&
+	bool owned = export.flags != 2 && range.nr_pages && range.first < state.nr_pages &&
 		     range.nr_pages <= state.nr_pages - range.first;
+	bool writable = !(export.flags & PAGESPAN_EXPORT_RDONLY);
 	long fd = call(state.fd, PAGESPAN_EXPORT, &export);
 	uint64_t *page, value;
 
@@ -503,6 +507,10 @@ static void op_export(void)
 	if (fd < 0)
 		return;
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (writable ? page == MAP_FAILED : page != MAP_FAILED)
+		wrong("an export with flags %#x can be written: %d", export.flags, !writable);
+	if (page == MAP_FAILED)
+		page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED || read_word(page, &value) || value != state.tags[range.first])
 		wrong("exported page %llu does not hold its tag", (unsigned long long)range.first);
 	munmap(page, PAGE);

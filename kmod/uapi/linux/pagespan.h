@@ -338,10 +338,13 @@ struct pagespan_phys {
 
 #define PAGESPAN_PHYS		_IO(PAGESPAN_TYPE, 0x07)
 
+/* Nobody writes through the dma-buf. */
+#define PAGESPAN_EXPORT_RDONLY	0x1
+
 /**
  * struct pagespan_export - ioctl(PAGESPAN_EXPORT)
  * @size: sizeof(struct pagespan_export)
- * @flags: O_CLOEXEC or 0
+ * @flags: PAGESPAN_EXPORT_*, O_CLOEXEC
  * @first: index of the first page
  * @nr_pages: pages to export, 1 to PAGESPAN_MAX_PAGES
  *
@@ -349,9 +352,22 @@ struct pagespan_phys {
  * the descriptor, drivers import it. Pages that are freed while exported are
  * quarantined until the last reference to the dma-buf is gone.
  *
+ * A mapping of it is MAP_SHARED (else EINVAL), is never executable (EACCES),
+ * stays inside it (EINVAL), is inherited over fork, and is memory like the
+ * window's to the rest of the kernel, with 4 KiB pages. Around what it does there
+ * a process calls DMA_BUF_IOCTL_SYNC if a device takes part that the CPU's caches
+ * do not follow.
+ *
+ * With PAGESPAN_EXPORT_RDONLY the descriptor is read-only. Then mapping the
+ * dma-buf for writing is EACCES, whoever asks and through whichever driver, and so
+ * is a later mprotect(); a driver may let its device read the pages, but is refused
+ * if the device is to write to them (EACCES), which graphics drivers always want,
+ * or if it asks for their address (EINVAL). Whoever has the client writes through
+ * its window as before.
+ *
  * Return: a file descriptor, or
  *
- *	EINVAL	the client does not own all of the pages, or @flags
+ *	EINVAL	the client does not own all of the pages, or an unknown flag
  *	EMFILE, ENFILE, ENOMEM	no descriptor or no memory to be had
  */
 struct pagespan_export {
