@@ -3,11 +3,11 @@
  * Clients: who owns which pages. free.c is the other half, of how they are given
  * back, and quarantine.c of what is pinned then.
  *
- *	      client_publish        a free
- *	 FREE ---------------> OWNED -----------> FREE
- *	  ^                                        | pinned
- *	  |               unpinned                 v
- *	  +---------------------------------- QUARANTINED
+ *	      client_publish        a free           poisoned
+ *	 FREE ---------------> OWNED -----------> FREE -------> RETIRED
+ *	  ^                                        | pinned        ^
+ *	  |               unpinned                 v               |
+ *	  +---------------------------------- QUARANTINED ---------+
  *
  * FREE also covers pages that the span map counts as in use: those which
  * client_reserve() has taken and not published, and those which a free is about
@@ -31,6 +31,7 @@
  *
  *	pool->resize_lock > pool->lock
  *	mmap_lock > client->lock > pool->lock
+ *	registry->clients_lock > client->lock
  *	mmap_lock > client->lock > registry->owners.split_lock
  *	pool->resize_lock > registry->owners.split_lock
  *	quarantine->walk_lock > pool->lock
@@ -38,8 +39,8 @@
  *	quarantine->lock, registry->clients.xa_lock, registry->users.users.xa_lock, the
  *		lock of an export: innermost, alone
  *
- * No lock but quarantine->walk_lock is held while pages are cleared, and none while
- * mappings are zapped, or while user memory is copied.
+ * No lock but quarantine->walk_lock is held while pages are cleared, none but
+ * registry->clients_lock while mappings are zapped, and none while user memory is copied.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -77,6 +78,7 @@ int registry_init(struct registry *registry, struct pool *pool,
 	registry->limits = *limits;
 	registry->pool = pool;
 	xa_init(&registry->clients);
+	mutex_init(&registry->clients_lock);
 	user_table_init(&registry->users, limits->user_pages);
 	return 0;
 }
@@ -437,6 +439,8 @@ static u32 query_page(const struct client *client, u64 index)
 		state = PAGESPAN_QUERY_QUARANTINED;
 	if (state && page_private(pool_page(registry->pool, index)))
 		state |= PAGESPAN_QUERY_EXPORTED;
+	if (state && pool_page_is_poisoned(registry->pool, index))
+		state |= PAGESPAN_QUERY_POISONED;
 	rcu_read_unlock();
 	return state;
 }

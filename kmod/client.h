@@ -4,6 +4,7 @@
 #define PAGESPAN_CLIENT_H
 
 #include <linux/fs.h>
+#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/xarray.h>
@@ -34,6 +35,7 @@ struct registry_limits {
  * @owners: who owns each page
  * @quarantine: the freed pages that something holds
  * @clients: clients by id, those that are closed and still charged included
+ * @clients_lock: held while one of them is closed, or while another's is used
  * @nr_open: clients that are open
  * @users: the users of the clients
  * @last_id: the id given out last; ids start at 1 and are never used again
@@ -45,6 +47,7 @@ struct registry {
 	struct owner_table owners;
 	struct quarantine quarantine;
 	struct xarray clients;
+	struct mutex clients_lock;	/* see client.c for the order of locks */
 	atomic_t nr_open;
 	struct user_table users;
 	atomic64_t last_id;
@@ -57,7 +60,8 @@ struct registry {
  * @id: never used for another client
  * @refs: one while it is open, one for each quarantined page
  * @user: who opened it
- * @window: the address space that every window of this client is a mapping of
+ * @window: the address space that every window of this client is a mapping of; NULL
+ *	from the beginning of its end on, written under registry->clients_lock
  * @lock: held for reading from the check that a page is owned until it is
  *	mapped, for writing while pages stop being owned and while a 2 MiB entry
  *	is made
@@ -100,6 +104,7 @@ void client_publish(struct client *client, const u64 *firsts, u32 nr, u32 nr_pag
 u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
 long client_free_page(struct client *client, u64 index);
 int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);
+bool client_unmap(struct registry *registry, u64 id, u64 index);
 
 /**
  * client_owns() - whether a client may touch pages

@@ -33,6 +33,8 @@
  * @nr_pages: number of pages
  * @lock: protects @imports
  * @imports: the pages as importers have them
+ * @inode: of the dma-buf's file, whose address space its mappings are of
+ * @siblings: in exports
  */
 struct export {
 	struct registry *registry;
@@ -40,6 +42,9 @@ struct export {
 	u32 nr_pages;
 	struct mutex lock;	/* innermost; held while caches are written back */
 	struct list_head imports;
+
+	struct inode *inode;
+	struct list_head siblings;
 };
 
 /**
@@ -55,6 +60,9 @@ struct import {
 	struct device *device;
 	enum dma_data_direction direction;
 };
+
+static LIST_HEAD(exports);
+static DEFINE_MUTEX(exports_lock);	/* protects exports; held while mappings are zapped */
 
 static struct page *export_page(const struct export *export, u32 i)
 {
@@ -216,9 +224,18 @@ static vm_fault_t export_fault(struct vm_fault *vmf)
 	struct dma_buf *dmabuf = vmf->vma->vm_private_data;
 	struct export *export = dmabuf->priv;
 
+	struct page *page;
+	vm_fault_t ret;
+
 	if (vmf->pgoff >= export->nr_pages)
 		return VM_FAULT_SIGBUS;
-	return mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
+	page = export_page(export, vmf->pgoff);
+	ret = mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
+	if (!PageHWPoison(page))
+		return ret;
+	/* The page may have become poisoned, and been taken out of mappings, just before. */
+	unmap_mapping_pages(export->inode->i_mapping, vmf->pgoff, 1, true);
+	return VM_FAULT_HWPOISON;
 }
 
 static const struct vm_operations_struct export_vm_ops = {
@@ -244,6 +261,10 @@ static void export_release(struct dma_buf *dmabuf)
 {
 	struct export *export = dmabuf->priv;
 
+	mutex_lock(&exports_lock);
+	list_del(&export->siblings);
+	mutex_unlock(&exports_lock);
+	iput(export->inode);
 	put_pages(export, export->nr_pages);
 	kfree(export);
 }
@@ -269,6 +290,24 @@ static const struct dma_buf_ops export_rdonly_ops = {
 };
 
 /* ---- making one ----------------------------------------------------------- */
+
+/**
+ * export_zap() - take a page out of the mappings of all dma-bufs that have it
+ * @index: of the page, which is poisoned
+ *
+ * Context: process context; no lock held.
+ */
+void export_zap(u64 index)
+{
+	struct export *export;
+
+	mutex_lock(&exports_lock);
+	list_for_each_entry(export, &exports, siblings)
+		if (index >= export->first && index - export->first < export->nr_pages)
+			unmap_mapping_pages(export->inode->i_mapping, index - export->first, 1,
+					    true);
+	mutex_unlock(&exports_lock);
+}
 
 /* Takes the references to some pages while they cannot leave. */
 static bool get_piece(struct client *client, const struct export *export, u32 first, u32 nr_pages)
@@ -343,6 +382,11 @@ int export_pages(struct client *client, u64 first, u32 nr_pages, u32 flags)
 		ret = PTR_ERR(dmabuf);
 		goto put;
 	}
+	export->inode = file_inode(dmabuf->file);
+	ihold(export->inode);
+	mutex_lock(&exports_lock);
+	list_add(&export->siblings, &exports);
+	mutex_unlock(&exports_lock);
 	ret = dma_buf_fd(dmabuf, flags & O_CLOEXEC);
 	if (ret < 0)
 		dma_buf_put(dmabuf);

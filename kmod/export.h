@@ -7,6 +7,7 @@
 
 struct client;
 
+void export_zap(u64 index);
 int export_pages(struct client *client, u64 first, u32 nr_pages, u32 flags);
 
 #endif

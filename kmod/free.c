@@ -5,7 +5,8 @@
  * Pages leave in this order. Under client->lock their owner words say that they are
  * free, so that no fault maps them any more. They are zapped: no page table maps
  * them any more. TLBs forget them. They settle: what something still pins is
- * quarantined, the rest goes to the pool and can be anybody's.
+ * quarantined, what is poisoned is retired, the rest goes to the pool and can be
+ * anybody's. A poisoned page has a reference more, so at first it looks like a pinned one.
  */
 #include <linux/mm.h>
 #include <linux/page_ref.h>
@@ -62,10 +63,23 @@ static void settle_free(struct client *client, u64 first, u64 nr_pages)
 	account_refund(&client->account, nr_pages);
 }
 
+/* Of a page that nothing pins. */
+static void settle_unpinned(struct client *client, u64 index)
+{
+	struct registry *registry = client->registry;
+
+	if (!pool_page_is_poisoned(registry->pool, index)) {
+		settle_free(client, index, 1);
+		return;
+	}
+	owner_write(&registry->owners, index, 1, owner_word(0, OWNER_RETIRED));
+	account_refund(&client->account, 1);
+}
+
 static void settle_page(struct client *client, u64 index)
 {
-	if (!pinned(client, index, 1)) {
-		settle_free(client, index, 1);
+	if (!pool_page_pinned(client->registry->pool, index)) {
+		settle_unpinned(client, index);
 		return;
 	}
 	owner_write(&client->registry->owners, index, 1,
@@ -84,11 +98,11 @@ void client_settle_quarantined(struct client *client, u64 index)
 {
 	owner_write(&client->registry->owners, index, 1, owner_word(client->id, OWNER_FREE));
 	atomic64_dec(&client->nr_quarantined);
-	settle_free(client, index, 1);
+	settle_unpinned(client, index);
 	client_put(client);
 }
 
-/* Of pages that include pinned ones. */
+/* Of pages that include pinned or poisoned ones. */
 static noinline void settle_each(struct client *client, u64 first, u64 nr_pages)
 {
 	u64 end = first + nr_pages;
@@ -373,6 +387,9 @@ void client_destroy(struct client *client)
 	u64 index = 0;
 	u64 run;
 
+	mutex_lock(&registry->clients_lock);
+	client->window = NULL;
+	mutex_unlock(&registry->clients_lock);
 	if (client->had_huge)
 		compat_flush_lost_translations();
 	while (atomic64_read(&client->nr_owned)) {
@@ -387,4 +404,49 @@ void client_destroy(struct client *client)
 	}
 	atomic_dec(&registry->nr_open);
 	client_put(client);
+}
+
+/* A client that is open, and stays so as long as clients_lock is held; NULL if it is not. */
+static struct client *find_open(struct registry *registry, u64 id)
+{
+	struct client *client;
+
+	lockdep_assert_held(&registry->clients_lock);
+	xa_lock(&registry->clients);	/* a closed one may end, which takes this */
+	client = xa_load(&registry->clients, id);
+	if (client && !client->window)
+		client = NULL;
+	xa_unlock(&registry->clients);
+	return client;
+}
+
+/**
+ * client_unmap() - take a page out of every mapping of the client that owns it
+ * @registry: where the client is registered
+ * @id: of a client, which may be gone by now
+ * @index: of the page
+ *
+ * What the caller did before, to keep faults from mapping it again, is seen by every
+ * later fault and by whoever frees the page, if this returns true.
+ *
+ * Context: process context; no lock held.
+ * Return: false if the client does not own the page, or is being closed.
+ */
+bool client_unmap(struct registry *registry, u64 id, u64 index)
+{
+	struct client *client;
+	bool owned = false;
+
+	mutex_lock(&registry->clients_lock);
+	client = find_open(registry, id);
+	if (client) {
+		/* Faults and frees that began before end, or do not begin before this ends. */
+		down_write(&client->lock);
+		owned = client_owns(client, index, 1);
+		up_write(&client->lock);
+	}
+	if (owned)
+		unmap_mapping_pages(client->window, index, 1, true);
+	mutex_unlock(&registry->clients_lock);
+	return owned;
 }

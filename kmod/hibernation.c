@@ -4,7 +4,8 @@
  * counts as memory, and neither pages reserved at boot nor unplugged ones are
  * any, so their contents would be lost. For the same reason what a free page
  * holds afterwards is anybody's; so the pool is closed meanwhile, and its pages
- * are new from the system when it opens again.
+ * are new from the system when it opens again. A pool with a poisoned page cannot be
+ * closed, so the system does not hibernate until reboot or until the module is gone.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -20,13 +21,17 @@ static struct registry *hibernation_registry;
 
 static int hibernation_prepare(struct registry *registry)
 {
-	u64 free_pages, longest_run;
+	u64 free_pages, longest_run, owned, poisoned;
 
 	if (!resize_close(registry))
 		return NOTIFY_OK;
 	pool_figures(registry->pool, &free_pages, &longest_run);
-	pr_err("hibernation refused: %llu pages are owned and would be lost\n",
-	       registry->pool->present - free_pages);
+	poisoned = pool_poisoned_pages(registry->pool);
+	owned = registry->pool->present - free_pages - poisoned;
+	if (owned)
+		pr_err("hibernation refused: %llu pages are owned and would be lost\n", owned);
+	else
+		pr_err("hibernation refused: %llu pages are broken\n", poisoned);
 	return notifier_from_errno(-EBUSY);
 }
 

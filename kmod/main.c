@@ -9,6 +9,7 @@
 #include "chardev.h"
 #include "client.h"
 #include "hibernation.h"
+#include "poison.h"
 #include "pool.h"
 #include "stats.h"
 
@@ -127,6 +128,7 @@ static int __init pagespan_init(void)
 	ret = hibernation_init(&registry);
 	if (ret)
 		goto exit_registry;
+	poison_init(&registry);
 	stats_init(&registry);
 	ret = chardev_init(&registry);
 	if (ret)
@@ -136,6 +138,7 @@ static int __init pagespan_init(void)
 
 exit_stats:
 	stats_exit();
+	poison_exit();
 	hibernation_exit();
 exit_registry:
 	registry_exit(&registry);
@@ -151,6 +154,7 @@ static void __exit pagespan_exit(void)
 {
 	chardev_exit();
 	stats_exit();
+	poison_exit();
 	hibernation_exit();
 	registry_exit(&registry);
 	pool_exit(&pool);

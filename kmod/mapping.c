@@ -103,6 +103,8 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	down_read(&client->lock);
 	if (!client_owns(client, index, 1))
 		ret = VM_FAULT_SIGBUS;
+	else if (PageHWPoison(pool_page(pool, index)))
+		ret = VM_FAULT_HWPOISON;
 	else if (is_huge(READ_ONCE(*vmf->pmd)))
 		ret = VM_FAULT_NOPAGE;
 	else
@@ -168,7 +170,8 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 		return VM_FAULT_FALLBACK;
 	down_write(&client->lock);
 	slot = READ_ONCE(*vmf->pmd);
-	if (client_owns(client, first, HPAGE_PMD_NR) && (pmd_none(slot) || is_huge(slot)))
+	if (client_owns(client, first, HPAGE_PMD_NR) &&
+	    pool_is_huge(client->registry->pool, first) && (pmd_none(slot) || is_huge(slot)))
 		ret = insert_huge(client, vmf, first, vmf->flags & FAULT_FLAG_WRITE);
 	up_write(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
@@ -302,7 +305,7 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 
-	if (!lock_mm(mm))
+	if (pool_block_is_poisoned(pool, index) || !lock_mm(mm))
 		return;
 	vma = find_window(client, address, index);
 	if (vma && pool_is_device(pool, index))
@@ -325,6 +328,19 @@ struct populate {
 };
 
 /*
+ * Whether the pages at some addresses, which are at most a megablock apart, are best
+ * left to faults, which look at each.
+ */
+static inline bool near_poisoned(const struct populate *populate, unsigned long start,
+				 unsigned long end)
+{
+	const struct pool *pool = populate->client->registry->pool;
+
+	return pool_block_is_poisoned(pool, (start - populate->window) >> PAGE_SHIFT) ||
+	       pool_block_is_poisoned(pool, (end - 1 - populate->window) >> PAGE_SHIFT);
+}
+
+/*
  * Maps the spans, from the first on, that lie in the table of 4 KiB entries of the
  * first one, if that can be locked; how many they are. Pages of another kind are in
  * another piece, and so in another table.
@@ -344,7 +360,7 @@ static u32 populate_table(const struct populate *populate, const u64 *firsts, u3
 		return 0;
 	start = max(vma->vm_start, address & PMD_MASK);
 	end = min(vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
-	if (address < start || address + bytes > end)
+	if (address < start || address + bytes > end || near_poisoned(populate, start, end))
 		return 0;
 	slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, start), start, &lock);
 	if (!slot)
@@ -424,6 +440,8 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 	}
 	nr_pages = min_t(u64, nr_pages, (PMD_SIZE - (address & ~PMD_MASK)) >> PAGE_SHIFT);
 	nr_pages = min_t(u64, nr_pages, (vma->vm_end - address) >> PAGE_SHIFT);
+	if (near_poisoned(populate, address, address + (nr_pages << PAGE_SHIFT)))
+		return nr_pages;
 	if (nr_pages == PMD_SIZE >> PAGE_SHIFT && populate_huge(populate->client, vma, address))
 		return nr_pages;
 	if (pool_is_device(pool, first))
@@ -492,6 +510,17 @@ static const struct vm_operations_struct mapping_vm_ops = {
 	.huge_fault = mapping_huge_fault,
 #endif
 };
+
+/**
+ * mapping_client() - the client whose window a mapping is
+ * @vma: any mapping; hold mmap_lock
+ *
+ * Return: the client, or NULL if it is no window.
+ */
+struct client *mapping_client(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &mapping_vm_ops ? vma->vm_private_data : NULL;
+}
 
 /**
  * mapping_init_vma() - make a mapping one of pages of the pool

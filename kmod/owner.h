@@ -14,11 +14,13 @@
  * @OWNER_FREE: nothing: it is free, or on its way from or to being free
  * @OWNER_OWNED: touch it and free it
  * @OWNER_QUARANTINED: nothing, but it is charged to it: something pins it
+ * @OWNER_RETIRED: nothing, nor may anybody ever again: it is poisoned
  */
 enum owner_state {
 	OWNER_FREE,
 	OWNER_OWNED,
 	OWNER_QUARANTINED,
+	OWNER_RETIRED,
 };
 
 /**

@@ -26,7 +26,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/mm.h>
-#include <linux/rcupdate.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -186,7 +186,7 @@ static struct pool_piece *take_piece(struct pool *pool, const struct pool_source
 		goto give_back;
 	}
 	piece->first = first;
-	list_add(&piece->siblings, prev);
+	list_add_rcu(&piece->siblings, prev);
 	if (pool->blocks)
 		enter(pool, piece);
 	return piece;
@@ -206,7 +206,6 @@ free_piece:
 
 static void give_back(struct pool_piece *piece)
 {
-	list_del(&piece->siblings);
 	address_space_remove(piece->pfn, piece->nr_pages);
 	piece->source->give_back(piece);
 	kfree(piece);
@@ -216,8 +215,10 @@ static void give_back_all(struct pool *pool)
 {
 	struct pool_piece *piece, *next;
 
-	list_for_each_entry_safe(piece, next, &pool->pieces, siblings)
+	list_for_each_entry_safe(piece, next, &pool->pieces, siblings) {
+		list_del(&piece->siblings);
 		give_back(piece);
+	}
 }
 
 /* What a call to a source starts with. */
@@ -472,14 +473,15 @@ give_back:
 
 /**
  * pool_exit() - return the pages to where they are from
- * @pool: a pool all of whose pages are free
+ * @pool: a pool all of whose pages are free, but for those that are poisoned
  */
 void pool_exit(struct pool *pool)
 {
 	u64 free_pages, longest_run;
 
 	pool_figures(pool, &free_pages, &longest_run);
-	WARN_ON(free_pages != pool->present);
+	WARN_ON(free_pages > pool->present ||
+		free_pages + pool_poisoned_pages(pool) < pool->present);
 	give_back_all(pool);
 	address_space_destroy(pool->mapping);
 	vfree(pool->blocks);
@@ -600,8 +602,82 @@ void pool_remove(struct pool *pool, struct pool_piece *piece)
 	lockdep_assert_held(&pool->resize_lock);
 	write_blocks(pool, piece, false);
 	count(pool, piece, -piece->nr_pages);
+	list_del_rcu(&piece->siblings);
 	synchronize_rcu();
 	give_back(piece);
+}
+
+/**
+ * pool_find() - the index of a page frame
+ * @pool: the pool
+ * @pfn: any page frame
+ *
+ * Context: in an RCU read section, before whose end the page does not leave.
+ * Return: the index, or -ENOENT if no piece has it.
+ */
+s64 pool_find(const struct pool *pool, unsigned long pfn)
+{
+	const struct pool_piece *piece;
+
+	list_for_each_entry_rcu(piece, &pool->pieces, siblings)
+		if (pfn >= piece->pfn && pfn - piece->pfn < piece->nr_pages)
+			return piece->first + (pfn - piece->pfn);
+	return -ENOENT;
+}
+
+/**
+ * pool_next_poisoned() - the next page of a piece that is poisoned
+ * @piece: the piece
+ * @offset: how far in it to begin; at most its length
+ *
+ * Context: process context; sleeps.
+ * Return: how far in it that page is; its length if there is none.
+ */
+u64 pool_next_poisoned(const struct pool_piece *piece, u64 offset)
+{
+	for (; offset < piece->nr_pages; offset++) {
+		if (PageHWPoison(pfn_to_page(piece->pfn + offset)))
+			break;
+		if (!(offset % BLOCK_PAGES))
+			cond_resched();
+	}
+	return offset;
+}
+
+/* Of a megablock of a piece, in which @index is. */
+static u64 poisoned_of_block(const struct pool *pool, const struct pool_piece *piece, u64 index)
+{
+	u64 end = min(round_down(index, BLOCK_PAGES) + BLOCK_PAGES, piece->first + piece->nr_pages);
+	u64 poisoned = 0;
+
+	for (; index < end; index++)
+		poisoned += PageHWPoison(pool_page(pool, index));
+	return poisoned;
+}
+
+/**
+ * pool_poisoned_pages() - how many pages of the pool are known to be poisoned
+ * @pool: the pool
+ *
+ * Return: their number.
+ */
+u64 pool_poisoned_pages(const struct pool *pool)
+{
+	const struct pool_piece *piece;
+	u64 poisoned = 0;
+	u64 index;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(piece, &pool->pieces, siblings) {
+		u64 end = piece->first + piece->nr_pages;
+
+		for (index = piece->first; index < end;
+		     index = round_down(index, BLOCK_PAGES) + BLOCK_PAGES)
+			if (pool_block_is_poisoned(pool, index))
+				poisoned += poisoned_of_block(pool, piece, index);
+	}
+	rcu_read_unlock();
+	return poisoned;
 }
 
 /**

@@ -324,10 +324,14 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	return bits != 1;
 }
 
-/* Clears a page; whether the scheduler and signals are to be looked at then. */
+/*
+ * Clears a page, but for broken memory, which nobody will see; whether the scheduler
+ * and signals are to be looked at then.
+ */
 static inline bool zero_page(const struct pool *pool, u64 index)
 {
-	clear_highpage(pool_page(pool, index));
+	if (!pool_page_is_poisoned(pool, index))
+		clear_highpage(pool_page(pool, index));
 	return !(index % POOL_PIECE);
 }
 

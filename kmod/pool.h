@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/page_ref.h>
 #include <linux/nospec.h>
 #include <linux/spinlock.h>
 
@@ -35,7 +36,7 @@ struct pool_request {
 
 /**
  * struct pool_piece - physically contiguous pages from one source
- * @siblings: in the pool's list, by @first
+ * @siblings: in the pool's list, by @first; readers without the lock use RCU
  * @source: where they are from
  * @first: page index of the first of them
  * @nr_pages: how many
@@ -104,6 +105,8 @@ struct pool_span {
 #define POOL_BLOCK_DEVICE	0x1UL	/* its pages are ZONE_DEVICE pages */
 #define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
 #define POOL_BLOCK_MAPPED	2	/* number of a bit: a 2 MiB entry, or a TLB, may map it */
+
+#define POOL_BLOCK_POISONED	3	/* number of the bit set once one of its pages is poisoned */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 
@@ -177,6 +180,9 @@ void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u3
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
+s64 pool_find(const struct pool *pool, unsigned long pfn);
+u64 pool_next_poisoned(const struct pool_piece *piece, u64 offset);
+u64 pool_poisoned_pages(const struct pool *pool);
 void pool_zero(struct pool *pool, u64 first, u64 nr_pages);
 int pool_zero_killable(struct pool *pool, u64 first, u64 nr_pages);
 void pool_place(struct pool *pool, u64 first, u64 nr_pages, u64 id);
@@ -230,7 +236,78 @@ static inline bool pool_is_device(const struct pool *pool, u64 index)
  */
 static inline bool pool_is_huge(const struct pool *pool, u64 index)
 {
-	return pool_block(pool, index) & POOL_BLOCK_HUGE;
+	unsigned long word = pool_block(pool, index);
+
+	return (word & (POOL_BLOCK_HUGE | BIT(POOL_BLOCK_POISONED))) == POOL_BLOCK_HUGE;
+}
+
+/**
+ * pool_block_is_poisoned() - whether a page's megablock has a poisoned page
+ * @pool: the pool
+ * @index: below pool->nr_pages
+ *
+ * Return: true if it is known to have one.
+ */
+static inline bool pool_block_is_poisoned(const struct pool *pool, u64 index)
+{
+	return pool_block(pool, index) & BIT(POOL_BLOCK_POISONED);
+}
+
+/**
+ * pool_set_poisoned() - note that a megablock, if it is there, has a poisoned page
+ * @pool: the pool
+ * @index: of the page
+ */
+static inline void pool_set_poisoned(struct pool *pool, u64 index)
+{
+	unsigned long *block = &pool->blocks[index / SPAN_MAP_MEGABLOCK_PAGES];
+	unsigned long word = READ_ONCE(*block);
+
+	while (word && !try_cmpxchg(block, &word, word | BIT(POOL_BLOCK_POISONED)))
+		;
+}
+
+/**
+ * pool_page_is_poisoned() - whether a page is poisoned
+ * @pool: the pool
+ * @index: of a page that cannot leave meanwhile
+ *
+ * Return: true if it is.
+ */
+static inline bool pool_page_is_poisoned(const struct pool *pool, u64 index)
+{
+	return PageHWPoison(pool_page(pool, index));
+}
+
+/**
+ * pool_page_pinned() - pool_pinned() of a page that may be poisoned
+ * @pool: the pool
+ * @index: of the page
+ *
+ * A poisoned page has a reference more, see poison.c. Of the running system's pages
+ * nobody knows whether it has one or two more, but those may be nobody's while they
+ * are pinned, for their structs stay.
+ *
+ * Return: true if it has to be quarantined.
+ */
+static inline bool pool_page_pinned(const struct pool *pool, u64 index)
+{
+	struct page *page = pool_page(pool, index);
+
+	if (!PageHWPoison(page))
+		return page_ref_count(page) != 1;
+	smp_rmb();	/* pairs with pool_poison_reference() */
+	return pool_is_device(pool, index) && page_ref_count(page) != 2;
+}
+
+/**
+ * pool_poison_reference() - give a page the reference of a poisoned one
+ * @page: a ZONE_DEVICE page that is going to be marked as poisoned
+ */
+static inline void pool_poison_reference(struct page *page)
+{
+	get_page(page);
+	smp_mb__after_atomic();	/* pairs with pool_page_pinned() */
 }
 
 /**

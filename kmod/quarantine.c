@@ -68,7 +68,7 @@ static bool walk_block(struct registry *registry, u64 first)
 
 	for (index = find_next_bit(pages, end, first); index < end;
 	     index = find_next_bit(pages, end, index + 1)) {
-		if (!pool_pinned(registry->pool, index, 1))
+		if (!pool_page_pinned(registry->pool, index))
 			leave(registry, index);
 		else if (!page_private(pool_page(registry->pool, index)))
 			untold = true;
@@ -192,6 +192,24 @@ void quarantine_add(struct client *client, u64 index)
 	spin_unlock(&quarantine->lock);
 	mod_delayed_work(system_unbound_wq, &quarantine->work, DELAY_SHORTEST);
 	stats_count(STATS_QUARANTINE, quarantine, client->id, index, 1);
+}
+
+/**
+ * quarantine_has() - whether a page is quarantined
+ * @registry: whose quarantine
+ * @index: of the page
+ *
+ * Return: true if it is; then whoever takes it out sees what the caller did before.
+ */
+bool quarantine_has(struct registry *registry, u64 index)
+{
+	struct quarantine *quarantine = &registry->quarantine;
+	bool has;
+
+	spin_lock(&quarantine->lock);
+	has = test_bit(index, quarantine->pages);
+	spin_unlock(&quarantine->lock);
+	return has;
 }
 
 /* Whether there is something to look at and the last look is long enough ago. */

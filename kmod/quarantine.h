@@ -51,6 +51,7 @@ struct quarantine {
 int quarantine_init(struct registry *registry, u64 nr_pages);
 void quarantine_exit(struct registry *registry);
 void quarantine_add(struct client *client, u64 index);
+bool quarantine_has(struct registry *registry, u64 index);
 bool quarantine_look(struct registry *registry);
 void quarantine_look_soon(struct registry *registry);
 void quarantine_released(struct registry *registry, u64 first, u64 nr_pages);

@@ -4,7 +4,8 @@
  *
  * In the manner of nr_hugepages: it becomes what can be had of what was asked
  * for, and reading it back tells how much that is. Only pieces that are wholly
- * free leave; what comes back at the same indices is new from the system.
+ * free leave, and so none with a poisoned page; what comes back at the same
+ * indices is new from the system.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -83,7 +84,8 @@ static void reopen(struct registry *registry)
  * The pages are new from the system then, whatever happens to their contents.
  *
  * Context: process context; no lock held; sleeps.
- * Return: 0, undone by resize_reopen(); -EBUSY if a page is owned or quarantined.
+ * Return: 0, undone by resize_reopen(); -EBUSY if a page is owned, quarantined or
+ * poisoned.
  */
 int resize_close(struct registry *registry)
 {

@@ -31,7 +31,8 @@ static bool range_is_ordinary(struct zone *zone, unsigned long start, unsigned l
 		struct page *page = pfn_to_online_page(pfn);
 
 		*next = pfn + 1;
-		if (!page || page_zone(page) != zone || PageReserved(page) || PageHuge(page))
+		if (!page || page_zone(page) != zone || PageReserved(page) || PageHuge(page) ||
+		    PageHWPoison(page))
 			return false;
 		if (!(pfn % PIECE))
 			cond_resched();
@@ -97,11 +98,8 @@ static int contig_take(struct pool_piece *piece, struct pool_request *request)
 	return -ENOMEM;
 }
 
-static void contig_give_back(struct pool_piece *piece)
+static void free_pages_in_pieces(unsigned long pfn, unsigned long left)
 {
-	unsigned long pfn = piece->pfn;
-	unsigned long left = piece->nr_pages;
-
 	while (left) {
 		unsigned long piece = min(left, PIECE);
 
@@ -109,6 +107,17 @@ static void contig_give_back(struct pool_piece *piece)
 		pfn += piece;
 		left -= piece;
 		cond_resched();
+	}
+}
+
+/* What is poisoned stays allocated to nobody, for ever. */
+static void contig_give_back(struct pool_piece *piece)
+{
+	u64 offset, end;
+
+	for (offset = 0; offset < piece->nr_pages; offset = end + 1) {
+		end = pool_next_poisoned(piece, offset);
+		free_pages_in_pieces(piece->pfn + offset, end - offset);
 	}
 }
 

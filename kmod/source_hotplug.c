@@ -17,6 +17,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
@@ -148,7 +149,7 @@ static bool is_ordinary(const struct candidate *candidate)
 	for (pfn = first; pfn < end; pfn++) {
 		struct page *page = pfn_to_online_page(pfn);
 
-		if (!page || PageReserved(page))
+		if (!page || PageReserved(page) || PageHWPoison(page))
 			return false;
 		if (!zone)
 			zone = page_zone(page);
@@ -234,6 +235,12 @@ static void write_state(u64 block, const char *state)
 	filp_close(file, NULL);
 }
 
+static void tell_lost(u64 start, u64 bytes, int error)
+{
+	pr_err("%llu MiB of memory at %#llx are lost until reboot: they cannot be plugged in again, error %d\n",
+	       bytes >> 20, start, error);
+}
+
 /* Plugs a block in again and makes it the system's, which some kernels do by themselves. */
 static int plug(u64 start, u64 bytes, int nid, bool movable)
 {
@@ -242,16 +249,24 @@ static int plug(u64 start, u64 bytes, int nid, bool movable)
 
 	ret = add_memory(nid, start, bytes, MHP_MERGE_RESOURCE);
 	if (ret) {
-		pr_err("%llu MiB of memory at %#llx are lost until reboot: they cannot be plugged in again, error %d\n",
-		       bytes >> 20, start, ret);
+		tell_lost(start, bytes, ret);
 		return ret;
 	}
 	if (!pfn_to_online_page(PHYS_PFN(start)))
 		write_state(block, movable ? "online_movable" : "online");
-	if (!pfn_to_online_page(PHYS_PFN(start)))
+	return 0;
+}
+
+/* plug(), of a block that may as well be put online later. */
+static int plug_whole(u64 start, u64 bytes, int nid, bool movable)
+{
+	u64 block = div64_ul(start, bytes);
+	int ret = plug(start, bytes, nid, movable);
+
+	if (!ret && !pfn_to_online_page(PHYS_PFN(start)))
 		pr_err("memory block %llu is left offline; write online to /sys/devices/system/memory/memory%llu/state\n",
 		       block, block);
-	return 0;
+	return ret;
 }
 
 /* Makes an unplugged block a piece. If that fails the block goes back, and there is no other. */
@@ -261,7 +276,7 @@ static int claim(struct pool_piece *piece, const struct candidate *candidate,
 	int ret;
 
 	ret = zone_device_claim(piece, candidate->start, candidate->bytes, piece->nid, request);
-	if (ret && plug(candidate->start, candidate->bytes, piece->nid, piece->movable))
+	if (ret && plug_whole(candidate->start, candidate->bytes, piece->nid, piece->movable))
 		pool_why(request,
 			 "memory at %#llx was unplugged, cannot be claimed, and is lost until reboot",
 			 candidate->start);
@@ -316,10 +331,89 @@ static int hotplug_take(struct pool_piece *piece, struct pool_request *request)
 	return -ENOMEM;
 }
 
+/*
+ * Which pages of a block are poisoned, for keep_poisoned(): a bit for each page;
+ * written only while that cannot be called.
+ */
+static unsigned long poisoned_first, poisoned_pages;
+static unsigned long *poisoned_bits;
+
+/* Whether one of some pages, which are in the block or are not, is poisoned. */
+static bool any_poisoned(unsigned long pfn, unsigned long nr_pages)
+{
+	unsigned long offset = pfn - poisoned_first;
+
+	if (pfn < poisoned_first || offset >= poisoned_pages)
+		return false;
+	return find_next_bit(poisoned_bits, offset + nr_pages, offset) < offset + nr_pages;
+}
+
+/*
+ * Called for aligned pages that come online, of any block: they become the system's
+ * free pages, but for those that are poisoned. Marked as reserved a page keeps its
+ * block from being put offline, and so from coming online without this.
+ */
+static void keep_poisoned(struct page *page, unsigned int order)
+{
+	if (!any_poisoned(page_to_pfn(page), 1UL << order)) {
+		generic_online_page(page, order);
+	} else if (order) {
+		keep_poisoned(page, order - 1);
+		keep_poisoned(page + (1UL << (order - 1)), order - 1);
+	} else {
+		SetPageReserved(page);
+		SetPageHWPoison(page);
+	}
+}
+
+/*
+ * Plugs in a block of which poisoned_bits tells. That it cannot be left offline:
+ * whoever puts it online later does not know.
+ */
+static void plug_but_poisoned(u64 start, u64 bytes, int nid, bool movable)
+{
+	int ret = set_online_page_callback(keep_poisoned);
+
+	if (!ret) {
+		if (!plug(start, bytes, nid, movable) && !pfn_to_online_page(PHYS_PFN(start)))
+			ret = remove_memory(start, bytes) ?: -EAGAIN;
+		restore_online_page_callback(keep_poisoned);
+	}
+	if (ret)
+		tell_lost(start, bytes, ret);
+}
+
+/* Whether there is a poisoned page in a piece, of which poisoned_bits tells then, or is NULL. */
+static bool find_poisoned(const struct pool_piece *piece)
+{
+	u64 i = pool_next_poisoned(piece, 0);
+
+	if (i == piece->nr_pages)
+		return false;
+	poisoned_first = piece->pfn;
+	poisoned_pages = piece->nr_pages;
+	poisoned_bits = bitmap_zalloc(piece->nr_pages, GFP_KERNEL);
+	for (; poisoned_bits && i < piece->nr_pages; i = pool_next_poisoned(piece, i + 1))
+		__set_bit(i, poisoned_bits);
+	return true;
+}
+
 static void hotplug_give_back(struct pool_piece *piece)
 {
+	u64 start = PFN_PHYS((u64)piece->pfn);
+	u64 bytes = piece->nr_pages << PAGE_SHIFT;
+	bool poisoned = find_poisoned(piece);
+
 	zone_device_release(piece);
-	plug(PFN_PHYS((u64)piece->pfn), piece->nr_pages << PAGE_SHIFT, piece->nid, piece->movable);
+	if (!poisoned)
+		plug_whole(start, bytes, piece->nid, piece->movable);
+	else if (poisoned_bits)
+		plug_but_poisoned(start, bytes, piece->nid, piece->movable);
+	else
+		tell_lost(start, bytes, -ENOMEM);
+	bitmap_free(poisoned_bits);
+	poisoned_bits = NULL;
+	poisoned_pages = 0;
 }
 
 #else

@@ -73,5 +73,5 @@ const struct pool_source pool_source_phys = {
 	.zone_device = true,
 	.is_named = phys_is_named,
 	.take = phys_take,
-	.give_back = zone_device_release,
+	.give_back = zone_device_leave,
 };

@@ -111,6 +111,8 @@ STATS_ATTRIBUTE(max_pages, sysfs_emit(buf, "%llu\n", stats_registry->pool->max_p
 STATS_ATTRIBUTE(free_pages, sysfs_emit(buf, "%llu\n", count_free_pages()));
 STATS_ATTRIBUTE(longest_run, sysfs_emit(buf, "%llu\n", find_longest_run()));
 STATS_ATTRIBUTE(quarantined_pages, sysfs_emit(buf, "%llu\n", count_quarantined_pages()));
+STATS_ATTRIBUTE(poisoned_pages,
+		sysfs_emit(buf, "%llu\n", pool_poisoned_pages(stats_registry->pool)));
 STATS_ATTRIBUTE(clients, sysfs_emit(buf, "%d\n", atomic_read(&stats_registry->nr_open)));
 
 STATS_ATTRIBUTE(user_max_pages, emit_user_limit(buf));
@@ -131,6 +133,7 @@ static struct attribute *pool_attributes[] = {
 	&dev_attr_free_pages.attr,
 	&dev_attr_longest_run.attr,
 	&dev_attr_quarantined_pages.attr,
+	&dev_attr_poisoned_pages.attr,
 	&dev_attr_clients.attr,
 	&dev_attr_user_max_pages.attr,
 	&dev_attr_users.attr,
@@ -145,12 +148,14 @@ STATS_ATTRIBUTE(alloc, emit_count(buf, STATS_ALLOC));
 STATS_ATTRIBUTE(free, emit_count(buf, STATS_FREE));
 STATS_ATTRIBUTE(fault, emit_count(buf, STATS_FAULT));
 STATS_ATTRIBUTE(quarantine, emit_count(buf, STATS_QUARANTINE));
+STATS_ATTRIBUTE(poison, emit_count(buf, STATS_POISON));
 
 static struct attribute *event_attributes[] = {
 	&dev_attr_alloc.attr,
 	&dev_attr_free.attr,
 	&dev_attr_fault.attr,
 	&dev_attr_quarantine.attr,
+	&dev_attr_poison.attr,
 	NULL
 };
 
@@ -178,7 +183,8 @@ static u64 pages_in_use(u64 first, u64 nr_pages)
 
 /*
  * The occupancy map: a line per 64 megablocks, a character for each: '.' free,
- * '#' in use, '0' to '9' the tenths of it that are in use, '-' not there.
+ * '#' in use, '0' to '9' the tenths of it that are in use, 'x' with a poisoned page,
+ * '-' not there.
  */
 static int map_show(struct seq_file *file, void *unused)
 {
@@ -192,6 +198,8 @@ static int map_show(struct seq_file *file, void *unused)
 			seq_printf(file, "%s%10llu ", first ? "\n" : "", first);
 		if (!pool_block(stats_registry->pool, first))
 			seq_putc(file, '-');
+		else if (pool_block_is_poisoned(stats_registry->pool, first))
+			seq_putc(file, 'x');
 		else if (!used || used == pages)
 			seq_putc(file, used ? '#' : '.');
 		else

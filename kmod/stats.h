@@ -16,6 +16,7 @@ struct registry;
  * @STATS_FREE: ranges freed, by request or because a client ended
  * @STATS_FAULT: faults that mapped a page or a megablock
  * @STATS_QUARANTINE: pages that were pinned when freed
+ * @STATS_POISON: pages that became poisoned
  * @STATS_EVENTS: number of events
  */
 enum stats_event {
@@ -23,6 +24,7 @@ enum stats_event {
 	STATS_FREE,
 	STATS_FAULT,
 	STATS_QUARANTINE,
+	STATS_POISON,
 	STATS_EVENTS,
 };
 

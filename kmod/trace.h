@@ -49,6 +49,12 @@ DEFINE_EVENT(pagespan_pages, quarantine,
 	TP_ARGS(client, first, nr_pages)
 );
 
+/* A page was found poisoned; client 0 if nobody owns it. */
+DEFINE_EVENT(pagespan_pages, poison,
+	TP_PROTO(u64 client, u64 first, u64 nr_pages),
+	TP_ARGS(client, first, nr_pages)
+);
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

@@ -11,5 +11,7 @@ struct pool_request;
 int zone_device_claim(struct pool_piece *piece, u64 start, u64 bytes, int nid,
 		      struct pool_request *request);
 void zone_device_release(struct pool_piece *piece);
+void zone_device_leave(struct pool_piece *piece);
+void zone_device_report(void (*report)(unsigned long pfn));
 
 #endif

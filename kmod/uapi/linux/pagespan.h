@@ -53,6 +53,12 @@
  *	exec	ends the window.  The client ends with it if the descriptor is
  *		close-on-exec and was the last.
  *	core dumps	leave the window out, and MADV_DODUMP is EINVAL.
+ *	memory that breaks, as memory_failure() finds it
+ *		raises SIGBUS with BUS_MCEERR_AR in who touches it; si_addr_lsb is 12:
+ *		the pages around it are as they were, those of a 2 MiB page too.  Who
+ *		asked for it by prctl(PR_MCE_KILL) gets BUS_MCEERR_AO at once.  The page
+ *		is freed as any other, but given to nobody any more, nor to the system,
+ *		until reboot.
  *
  * Every structure begins with its own size, set by the caller to the sizeof it
  * was compiled with, and grows only at its end:
@@ -239,7 +245,7 @@ struct pagespan_free {
  *	them; the same as long as the module is loaded
  * @pool_pages: pages that are there: the pool may grow and shrink. The rest of
  *	the index space is never free: it cannot be allocated, nor touched
- * @free_pages: pages that nobody owns
+ * @free_pages: pages that nobody owns and that are not broken
  * @longest_run: length of the longest run of free pages
  * @owned_pages: pages that this client owns
  * @quarantined_pages: pages charged to this client but still held by the kernel
@@ -315,6 +321,7 @@ struct pagespan_query {
 #define PAGESPAN_QUERY_QUARANTINED	0x2
 #define PAGESPAN_QUERY_EXPORTED		0x4	/* by PAGESPAN_EXPORT, and not yet released */
 #define PAGESPAN_QUERY_HUGE		0x8	/* may be mapped by a 2 MiB page */
+#define PAGESPAN_QUERY_POISONED		0x10	/* broken memory: touching it raises SIGBUS */
 
 /**
  * struct pagespan_phys - ioctl(PAGESPAN_PHYS)
