@@ -8,6 +8,9 @@ FUZZ_SEED ?= $(shell od -An -N4 -tx4 /dev/urandom)
 fuzz-vm: ## the device fuzzed on the KASAN kernel for FUZZ_SECONDS, from FUZZ_SEED
 	@selftests/fuzz/vm $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-$(BUILD)/fuzz/device: selftests/fuzz/device.c selftests/random.h kmod/uapi/linux/pagespan.h
+fuzz_parts := device model operations mapping user
+
+$(BUILD)/fuzz/device: $(fuzz_parts:%=selftests/fuzz/%.c) $(wildcard selftests/fuzz/*.h) selftests/random.h \
+		kmod/uapi/linux/pagespan.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -Ikmod/uapi -static $< -o $@ -lpthread
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -Ikmod/uapi -static $(filter %.c,$^) -o $@ -lpthread
