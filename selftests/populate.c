@@ -169,6 +169,49 @@ TEST_F(window, owned_page_between_freed_ones_keeps_its_mapping)
 	}
 }
 
+/* Sixty-four pages of the client and one of nobody. */
+static long alloc_before_a_free_page(int fd)
+{
+	long span = client_alloc(fd, 65);
+
+	if (span >= 0)
+		client_free_one(fd, span + 64);
+	return span;
+}
+
+TEST_F(window, map_populate_maps_what_is_owned)
+{
+	long span = alloc_before_a_free_page(self->fd);
+	char *pages;
+
+	ASSERT_LE(0, span);
+	pages = mmap(NULL, 65 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, self->fd,
+		     span * PAGE);
+	ASSERT_NE(MAP_FAILED, pages);
+	EXPECT_EQ(0, faults_of_touching(pages, 64));
+	EXPECT_EQ(SIGBUS, touch(pages + 64 * PAGE, -1));
+}
+
+TEST_F(window, populating_advice_maps_what_is_owned_and_is_efault_for_the_rest)
+{
+	static const int advices[] = { MADV_POPULATE_READ, MADV_POPULATE_WRITE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
+		long span = alloc_before_a_free_page(self->fd);
+		char *pages = self->base + span * PAGE;
+
+		ASSERT_LE(0, span);
+		ASSERT_EQ(0, madvise(pages, 64 * PAGE, advices[i]));
+		EXPECT_EQ(0, faults_of_touching(pages, 64));
+		EXPECT_EQ(-1, madvise(pages, 65 * PAGE, advices[i]));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_EQ(SIGBUS, touch(pages + 64 * PAGE, -1));
+		ASSERT_EQ(0, client_free(self->fd, span, 64));
+		EXPECT_EQ(-1, madvise(pages, PAGE, advices[i]));
+		EXPECT_EQ(EFAULT, errno);
+	}
+}
+
 /* A window address that is not ours populates nothing, and the pages fault in as ever. */
 TEST_F(window, wrong_window_address_is_harmless)
 {

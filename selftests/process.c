@@ -265,6 +265,21 @@ TEST_F(process, huge_mapping_can_be_moved)
 	munmap(from, bytes);
 }
 
+TEST_F(process, mapping_that_mremap_shrinks_keeps_the_rest)
+{
+	char *tail = self->huge + 100 * PAGE;
+
+	ASSERT_EQ(self->huge, mremap(self->huge, MEGABLOCK * PAGE, 100 * PAGE, 0));
+	EXPECT_TRUE(pages_hold(self->huge, 100, 0x62));
+	EXPECT_EQ(SIGSEGV, touch(tail, -1));
+	/* Nor has anything been freed. */
+	EXPECT_EQ(SPAN + MEGABLOCK, client_info(self->fd).owned_pages);
+	ASSERT_EQ(tail, mmap(tail, (MEGABLOCK - 100) * PAGE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_FIXED_NOREPLACE, self->fd,
+			     (self->block + 100) * PAGE));
+	EXPECT_TRUE(pages_hold(self->huge, MEGABLOCK, 0x62));
+}
+
 TEST_F(process, window_is_not_doubled_by_mremap)
 {
 	EXPECT_EQ(MAP_FAILED, mremap(self->page, 0, PAGE, MREMAP_MAYMOVE));
@@ -315,6 +330,35 @@ TEST_F(process, death_of_a_child_returns_nothing_of_its_parents)
 	EXPECT_EQ(SPAN + MEGABLOCK, client_info(self->fd).owned_pages);
 	EXPECT_EQ(0x65, self->page[0]);
 	EXPECT_TRUE(pages_hold(self->huge, MEGABLOCK, 0x62));
+}
+
+/* Pages are shared, never copied on write: also by what a process has pinned and no longer maps. */
+TEST_F(process, window_that_a_child_inherits_is_shared_with_it_and_its_pins)
+{
+	struct iovec pinned = { .iov_base = self->huge + 7 * PAGE, .iov_len = PAGE };
+	static char data[PAGE];
+	int ends[2];
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_EQ(0, madvise(self->page, SPAN * PAGE, MADV_DOFORK));
+	ASSERT_EQ(0, madvise(self->huge, MEGABLOCK * PAGE, MADV_DOFORK));
+	child = START_CHILD({
+		if (!pages_hold(self->page, SPAN, 0x61) || !pages_hold(self->huge, MEGABLOCK, 0x62))
+			_exit(1);
+		if (vmsplice(ends[1], &pinned, 1, 0) != PAGE || munmap(pinned.iov_base, PAGE))
+			_exit(2);
+		self->page[0] = 0x68;
+	});
+	ASSERT_LT(0, child);
+	EXPECT_EQ(0x68, self->page[0]);
+	memset(pinned.iov_base, 0x69, PAGE);
+	ASSERT_EQ(PAGE, read(ends[0], data, PAGE));
+	EXPECT_TRUE(pages_hold(data, 1, 0x69));
+	EXPECT_EQ(0, end_child(child));
+	EXPECT_TRUE(pages_hold(pinned.iov_base, 1, 0x69));
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static bool is_called(pid_t pid, const char *name)
