@@ -158,31 +158,20 @@ void client_put(struct client *client)
 	kfree(client);
 }
 
-/* How many of some pages a client gets back as they are. */
-static u64 run_to_keep(const struct client *client, u64 first, u64 nr_pages, bool zero)
-{
-	if (zero)
-		return 0;
-	return owner_run_of(&client->registry->owners, first, nr_pages, client->id);
-}
-
 /* How many of some pages were cleared when they were freed. */
-static u64 run_of_clean(const struct client *client, u64 first, u64 nr_pages)
+static u64 run_of_clean(const struct registry *registry, u64 first, u64 nr_pages)
 {
-	const struct registry *registry = client->registry;
-
 	if (!registry->limits.zero_on_free)
 		return 0;
 	return owner_run_of(&registry->owners, first, nr_pages, OWNER_NOBODY_CLEAN);
 }
 
-/* How many of some pages need to be cleared. */
-static u64 run_to_clear(const struct client *client, u64 first, u64 nr_pages, bool zero)
+/* How many of some pages neither were, nor were the client's. */
+static u64 run_to_clear(const struct client *client, u64 first, u64 nr_pages)
 {
 	const struct registry *registry = client->registry;
 
-	if (!zero)
-		nr_pages = owner_run_of_others(&registry->owners, first, nr_pages, client->id);
+	nr_pages = owner_run_of_others(&registry->owners, first, nr_pages, client->id);
 	if (registry->limits.zero_on_free)
 		nr_pages = owner_run_of_others(&registry->owners, first, nr_pages,
 					       OWNER_NOBODY_CLEAN);
@@ -192,29 +181,28 @@ static u64 run_to_clear(const struct client *client, u64 first, u64 nr_pages, bo
 /* Clears the pages that another client owned last, or all, and makes them places of the client. */
 static int clear_span(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
-	struct pool *pool = client->registry->pool;
+	struct registry *registry = client->registry;
 	u64 end = first + nr_pages;
+	int ret = 0;
 	u64 run;
-	int ret;
 
-	if (zero && !client->registry->limits.zero_on_free) {
-		pool_place(pool, first, nr_pages, client->id);
-		return pool_zero_killable(pool, first, nr_pages);
-	}
-	for (; first < end; first += run) {
-		run = run_to_keep(client, first, end - first, zero);
-		if (run)
+	for (; first < end && !ret; first += run) {
+		run = owner_run_of(&registry->owners, first, end - first, client->id);
+		if (run) {
+			if (zero)
+				ret = pool_zero_killable(registry->pool, first, run);
 			continue;
-		run = run_of_clean(client, first, end - first) ?:
-		      run_to_clear(client, first, end - first, zero);
-		pool_place(pool, first, run, client->id);
-		if (owner_id(owner_read(&client->registry->owners, first)) == OWNER_NOBODY_CLEAN)
+		}
+		run = run_of_clean(registry, first, end - first);
+		if (run) {
+			pool_place(registry->pool, first, run, client->id);
 			continue;
-		ret = pool_zero_killable(pool, first, run);
-		if (ret)
-			return ret;
+		}
+		run = run_to_clear(client, first, end - first);
+		pool_place(registry->pool, first, run, client->id);
+		ret = pool_zero_killable(registry->pool, first, run);
 	}
-	return 0;
+	return ret;
 }
 
 /* Makes a reserved span safe to show to the client. */

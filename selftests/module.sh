@@ -78,7 +78,7 @@ needs /sys/module/pagespan/parameters
 remember
 
 echo "TAP version 13"
-echo "1..21"
+echo "1..22"
 unload_while_open
 result $? module.is_not_unloaded_while_the_device_is_open
 unload
@@ -118,6 +118,8 @@ with 'source=contig size_mb=64 client_max_mb=8 user_max_mb=16' users 2048 4096
 result $? module.clients_of_a_user_cannot_own_more_than_its_limit_together
 with 'size_mb=16 zero_on_free=1' zeroed
 result $? module.freed_pages_are_cleared_at_once_if_asked_for
+with 'size_mb=16 zero_on_free=1' futex >/dev/null
+result $? module.futexes_of_clients_are_apart_too_if_freed_pages_are_cleared
 reload_keeps_memory
 result $? module.loading_and_unloading_loses_no_memory
 load_as_before
