@@ -205,13 +205,24 @@ static int clear_span(struct client *client, u64 first, u32 nr_pages, bool zero)
 	return ret;
 }
 
+/* clear_span() of one page, the hot path. */
+static inline int clear_page_for(struct client *client, u64 index, bool zero)
+{
+	struct registry *registry = client->registry;
+	u64 id = owner_id(owner_read(&registry->owners, index));
+
+	if (id != client->id)
+		pool_place(registry->pool, index, 1, client->id);
+	else if (!zero)
+		return 0;
+	return id == OWNER_NOBODY_CLEAN ? 0 : pool_zero_killable(registry->pool, index, 1);
+}
+
 /* Makes a reserved span safe to show to the client. */
 static inline int clear_for(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
-	if (nr_pages == 1 && !zero &&
-	    owner_id(owner_read(&client->registry->owners, first)) == client->id)
-		return 0;
-	return clear_span(client, first, nr_pages, zero);
+	return nr_pages == 1 ? clear_page_for(client, first, zero) :
+			       clear_span(client, first, nr_pages, zero);
 }
 
 /* Makes a reserved span ready to be published; it is undone if that fails. */

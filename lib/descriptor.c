@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * The inode tells what was opened, and a mark which opening of it: the signal of F_SETSIG, which
- * means nothing to a file without O_ASYNC.  A program that opens the device itself makes another
- * client, to which nothing of ours may go.
+ * A mark tells whether a number still stands for what was opened: the signal of F_SETSIG, the last
+ * there is, which means nothing to a file without O_ASYNC and which no file has by itself.  It
+ * belongs to the opening, not to the inode: a program that opens the device itself makes another
+ * client, to which nothing of ours may go.  One call to the kernel, for every call looks at it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "descriptor.h"
@@ -31,24 +31,18 @@ static int lowest_number(void)
 void descriptor_keep(struct descriptor *descriptor, int fd)
 {
 	int moved = fcntl(fd, F_DUPFD_CLOEXEC, lowest_number());
-	struct stat file;
 
 	if (moved >= 0) {
 		close(fd);
 		fd = moved;
 	}
 	fcntl(fd, F_SETSIG, MARK);
-	fstat(fd, &file);
-	*descriptor = (struct descriptor){fd, file.st_dev, file.st_ino};
+	descriptor->fd = fd;
 }
 
 bool descriptor_is_ours(const struct descriptor *descriptor)
 {
-	struct stat file;
-
-	return descriptor->fd >= 0 && !fstat(descriptor->fd, &file) &&
-	       file.st_dev == descriptor->device && file.st_ino == descriptor->inode &&
-	       fcntl(descriptor->fd, F_GETSIG) == MARK;
+	return descriptor->fd >= 0 && fcntl(descriptor->fd, F_GETSIG) == MARK;
 }
 
 void descriptor_close(struct descriptor *descriptor)

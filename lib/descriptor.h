@@ -10,13 +10,10 @@
 #define PAGESPAN_DESCRIPTOR_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
-/* struct descriptor - the number, -1 for none, and what tells whether the file is still ours */
+/* struct descriptor - the number, -1 for none */
 struct descriptor {
 	int fd;
-	dev_t device;
-	ino_t inode;
 };
 
 /* Keeps a file that was opened just now, under another number if there is one. */
