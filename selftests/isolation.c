@@ -330,14 +330,14 @@ TEST_F_TIMEOUT(isolation, no_index_shows_a_page_of_another, 300)
 
 /* ---- mappings of pages that were the attacker's ----------------------------------------- */
 
-static void touch_all(const char *window, uint64_t nr_pages, int expected)
+static void touch_all(const char *pages, uint64_t nr_pages, int expected)
 {
 	for (uint64_t page = 0; page < nr_pages; page++)
-		MUST(peek((char *)window + page * PAGE) == expected);
+		MUST(peek((char *)pages + page * PAGE) == expected);
 }
 
 /* A child that has the window too, and touches it when it is told to. */
-static pid_t start_child(struct attacker *attacker, uint64_t nr_pages, int told, int tell)
+static pid_t start_child(struct attacker *attacker, const char *pages, int told, int tell)
 {
 	pid_t pid;
 
@@ -346,9 +346,9 @@ static pid_t start_child(struct attacker *attacker, uint64_t nr_pages, int told,
 	if (!pid) {
 		char byte;
 
-		touch_all(attacker->window, nr_pages, 0);
+		touch_all(pages, STALE_PAGES, 0);
 		MUST(write(tell, "", 1) == 1 && read(told, &byte, 1) == 1);
-		touch_all(attacker->window, nr_pages, SIGBUS);
+		touch_all(pages, STALE_PAGES, SIGBUS);
 		_exit(0);
 	}
 	return pid;
@@ -361,28 +361,27 @@ static void touch_stale_mappings(const THESE *self, struct attacker *attacker)
 	char *second = client_window(attacker->fd);
 	char *third = client_window(attacker->fd), *moved;
 	int told[2], tell[2], status;
-	uint64_t nr = 0;
+	long first = client_alloc_ex(attacker->fd, STALE_PAGES, MEGABLOCK, 0, NULL);
+	size_t at = first * PAGE;
 	char byte;
 	pid_t child;
 
-	while (nr < STALE_PAGES && !client_alloc_at(attacker->fd, nr, MEGABLOCK))
-		nr += MEGABLOCK;
-	MUST(nr && !pipe(told) && !pipe(tell));
-	touch_all(attacker->window, nr, 0);
-	touch_all(second, nr, 0);
-	touch_all(third, nr, 0);
+	MUST(first >= 0 && !pipe(told) && !pipe(tell));
+	touch_all(attacker->window + at, STALE_PAGES, 0);
+	touch_all(second + at, STALE_PAGES, 0);
+	touch_all(third + at, STALE_PAGES, 0);
 	moved = mremap(third, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
 		       attacker->window - (1UL << 40));
 	MUST(moved != MAP_FAILED);
-	touch_all(moved, nr, 0);
-	child = start_child(attacker, nr, told[0], tell[1]);
+	touch_all(moved + at, STALE_PAGES, 0);
+	child = start_child(attacker, attacker->window + at, told[0], tell[1]);
 	MUST(read(tell[0], &byte, 1) == 1);
 
-	MUST(!client_free(attacker->fd, 0, nr));
+	MUST(!client_free(attacker->fd, first, STALE_PAGES));
 	MUST(ask(self, TAKE_ALL, 0) == self->nr_pages);
-	touch_all(attacker->window, nr, SIGBUS);
-	touch_all(second, nr, SIGBUS);
-	touch_all(moved, nr, SIGBUS);
+	touch_all(attacker->window + at, STALE_PAGES, SIGBUS);
+	touch_all(second + at, STALE_PAGES, SIGBUS);
+	touch_all(moved + at, STALE_PAGES, SIGBUS);
 	MUST(write(told[1], "", 1) == 1);
 	MUST(waitpid(child, &status, 0) == child && !status);
 	MUST(ask(self, LOOK, 0) == self->nr_pages);

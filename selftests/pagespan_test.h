@@ -150,6 +150,73 @@ static inline struct pagespan_info client_info(int fd)
 	return info;
 }
 
+/*
+ * The longest run of free pages, at most PAGESPAN_MAX_PAGES of it: all of one piece of
+ * the pool, as a rule, while nobody owns any.
+ */
+static inline struct pagespan_range client_longest(int fd)
+{
+	uint64_t run = client_info(fd).longest_run;
+	struct pagespan_range range = {
+		.nr_pages = run < PAGESPAN_MAX_PAGES ? run : PAGESPAN_MAX_PAGES,
+	};
+	long first = run ? client_alloc(fd, range.nr_pages) : 0;
+
+	if (run && (first < 0 || client_free(fd, first, range.nr_pages)))
+		abort();
+	range.first = first;
+	return range;
+}
+
+/*
+ * The first pages of megablocks that are free as a whole; how many there are, and at
+ * most as many as there is room for.
+ */
+static inline size_t client_megablocks(int fd, uint64_t *firsts, size_t most)
+{
+	uint64_t end = client_info(fd).nr_pages;
+	size_t nr = 0;
+
+	for (uint64_t first = 0; first + 512 <= end && nr < most; first += 512) {
+		if (client_alloc_at(fd, first, 512))
+			continue;
+		if (client_free(fd, first, 512))
+			abort();
+		firsts[nr++] = first;
+	}
+	return nr;
+}
+
+/* So many megablocks side by side that may have 2 MiB entries: the first page, or -ENOMEM. */
+static inline long client_alloc_huge(int fd, uint32_t nr)
+{
+	uint64_t end = client_info(fd).nr_pages, one = 1;
+
+	for (uint64_t first = 0; first + nr * 512 <= end; first += 512) {
+		if (client_alloc_at(fd, first, nr * 512))
+			continue;
+		if (client_query(fd, first, &one) & PAGESPAN_QUERY_HUGE)
+			return first;
+		if (client_free(fd, first, nr * 512))
+			abort();
+	}
+	return -ENOMEM;
+}
+
+/* Frees all that the client owns, stretch by stretch. */
+static inline void client_free_all(int fd)
+{
+	uint64_t end = client_info(fd).nr_pages, nr_pages;
+	long state;
+
+	for (uint64_t first = 0; first < end; first += nr_pages) {
+		nr_pages = end - first < PAGESPAN_MAX_PAGES ? end - first : PAGESPAN_MAX_PAGES;
+		state = client_query(fd, first, &nr_pages);
+		if (state < 0 || (state & PAGESPAN_QUERY_OWNED && client_free(fd, first, nr_pages)))
+			abort();
+	}
+}
+
 /* A window over the whole pool. */
 static inline char *client_window(int fd)
 {

@@ -115,19 +115,56 @@ TEST_F(window, bulk_populates_single_pages_wherever_they_lie)
 		.spans = (uintptr_t)firsts,
 		.window = (uintptr_t)self->base,
 	};
-	uint64_t nr_pages = self->info.nr_pages;
-	uint64_t next = 0;
+	uint64_t start = client_longest(self->fd).first, next = start;
+	char *middle = self->base + (start + 700) * PAGE;
 
-	ASSERT_EQ(0, mprotect(self->base + 700 * PAGE, PAGE, PROT_NONE));
-	ASSERT_EQ(0, mprotect(self->base + 700 * PAGE, PAGE, PROT_READ | PROT_WRITE));
-	for (uint64_t first = 0; first < nr_pages; first += 4096)
-		ASSERT_EQ(0, client_alloc_at(self->fd, first, 4096));
+	ASSERT_EQ(0, mprotect(middle, PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(middle, PAGE, PROT_READ | PROT_WRITE));
+	for (uint64_t run; (run = client_longest(self->fd).nr_pages);)
+		ASSERT_LE(0, client_alloc(self->fd, run));
 	for (int i = 0; i < 200; i++, next += i % 3 ? 1 : 1 + i % 40)
 		ASSERT_EQ(0, client_free(self->fd, next, 1));
-	ASSERT_LT(1024, next);
+	ASSERT_LT(start + 1024, next);
 	ASSERT_EQ(200, client_ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
 	for (int i = 0; i < 200; i++)
 		EXPECT_EQ(0, faults_of_touching(self->base + firsts[i] * PAGE, 1));
+}
+
+/* Pages of every kind that the pool has, in one call: nothing else is free. */
+TEST_F(window, bulk_populates_single_pages_of_every_piece)
+{
+	struct pagespan_range pieces[16], piece;
+	uint64_t firsts[3 * ARRAY_SIZE(pieces)];
+	int nr = 0, freed = 0;
+
+	while ((piece = client_longest(self->fd)).nr_pages) {
+		ASSERT_EQ(0, client_alloc_at(self->fd, piece.first, piece.nr_pages));
+		if (nr < ARRAY_SIZE(pieces) && piece.nr_pages > 2 * MEGABLOCK)
+			pieces[nr++] = piece;
+	}
+	for (; freed < 3 * nr; freed++) {
+		piece = pieces[freed % nr];
+		ASSERT_EQ(0, client_free_one(self->fd, piece.first + 5 + 2 * freed));
+		/* There is a table for the page. */
+		ASSERT_EQ(0, touch(self->base + (piece.first + 6 + 2 * freed) * PAGE, 1));
+	}
+	for (int round = 0; round < 8; round++) {
+		struct pagespan_alloc alloc = {
+			.size = sizeof(alloc),
+			.flags = PAGESPAN_ALLOC_POPULATE,
+			.nr_pages = 1,
+			.align_pages = 1,
+			.count = freed,
+			.spans = (uintptr_t)firsts,
+			.window = (uintptr_t)self->base,
+		};
+
+		ASSERT_EQ(freed, client_ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
+		for (int i = 0; i < freed; i++)
+			EXPECT_EQ(0, faults_of_touching(self->base + firsts[i] * PAGE, 1));
+		for (int i = 0; i < freed; i++)
+			ASSERT_EQ(0, client_free_one(self->fd, firsts[i]));
+	}
 }
 
 /* What lies behind a hole is populated, what lies in it faults and is refused. */
@@ -287,7 +324,7 @@ TEST_F(window, whole_megablocks_are_mapped_by_one_fault_each)
 
 	if (!(self->info.flags & PAGESPAN_INFO_HUGE))
 		SKIP(return, "this pool has no 2 MiB mappings");
-	span = client_alloc_ex(self->fd, 3 * MEGABLOCK, MEGABLOCK, 0, NULL);
+	span = client_alloc_huge(self->fd, 3);
 	ASSERT_LE(0, span);
 	EXPECT_EQ(3, faults_of_touching(self->base + span * PAGE, 3 * MEGABLOCK));
 }
@@ -448,7 +485,7 @@ TEST_F(window, megablock_owned_page_by_page_is_mapped_whole)
 
 	if (!(self->info.flags & PAGESPAN_INFO_HUGE))
 		SKIP(return, "this pool has no 2 MiB mappings");
-	span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
+	span = client_alloc_huge(self->fd, 1);
 	ASSERT_LE(0, span);
 	ASSERT_EQ(0, client_free(self->fd, span, MEGABLOCK));
 	for (int i = 0; i < MEGABLOCK; i += 8)
@@ -519,8 +556,9 @@ TEST_F(window, query_tells_nothing_of_other_clients)
 
 TEST_F(window, query_tells_which_megablocks_can_be_huge)
 {
-	long span = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
 	bool huge = self->info.flags & PAGESPAN_INFO_HUGE;
+	long span = huge ? client_alloc_huge(self->fd, 1) :
+		    client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, 0, NULL);
 	uint64_t nr_pages = 1;
 
 	ASSERT_LE(0, span);

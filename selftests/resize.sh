@@ -67,6 +67,11 @@ pieces() {
 	resize 8192 && resize 12288 && "$directory/pieces" "$1"
 }
 
+# Pieces of different kinds of pages.
+of_several_sources() {
+	[ "$(of source | wc -w)" -gt 1 ] && "$directory/pieces" "$1"
+}
+
 # Of three pieces only one can go without leaving less than is wanted.
 whole_pieces_go() {
 	resize 8192 && resize 12288 && resize 5000 && [ "$(of pool_pages)" -eq 8192 ] &&
@@ -76,10 +81,11 @@ whole_pieces_go() {
 needs $parameters
 [ -d /sys/kernel/debug/pagespan ] || mount -t debugfs debugfs /sys/kernel/debug
 remember
+sources=$(of source | wc -w)
 unload
 
 echo "TAP version 13"
-echo "1..12"
+echo "1..$((sources > 1 ? 14 : 12))"
 max_mb_is_checked
 result $? resize.max_mb_that_makes_no_sense_is_refused_with_a_message
 loaded "source=contig size_mb=16" without_max_mb_it_does_not_grow
@@ -100,6 +106,12 @@ loaded "source=contig size_mb=16 max_mb=48" pieces contiguous
 result $? resize.span_never_crosses_from_piece_to_piece
 loaded "source=contig size_mb=16 max_mb=48" pieces churn
 result $? resize.pieces_come_and_go_under_use
+if [ "$sources" -gt 1 ]; then
+	loaded "$original" of_several_sources contiguous
+	result $? resize.span_never_crosses_from_source_to_source
+	loaded "$original" of_several_sources churn
+	result $? resize.pieces_of_several_sources_come_and_go_under_use
+fi
 load_as_before
 result $? resize.loads_again
 # On what the module was loaded with: memory reserved at boot comes back as it was left.

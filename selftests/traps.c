@@ -35,7 +35,7 @@ static double now(void)
 FIXTURE(argument)
 {
 	int fd;
-	uint64_t nr_pages;
+	uint64_t nr_free;
 	long span;
 };
 
@@ -51,7 +51,7 @@ FIXTURE_SETUP(argument)
 {
 	self->fd = client_open();
 	ASSERT_LE(0, self->fd);
-	self->nr_pages = client_info(self->fd).nr_pages;
+	self->nr_free = client_info(self->fd).free_pages;
 	self->span = client_alloc(self->fd, 8);
 	ASSERT_LE(0, self->span);
 }
@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(argument)
 {
 	close(self->fd);
 	self->fd = client_open();
-	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_pages));
+	EXPECT_TRUE(EVENTUALLY(client_info(self->fd).free_pages == self->nr_free));
 	close(self->fd);
 }
 
@@ -104,6 +104,7 @@ static int use_window_for_arguments(int fd, long span, bool mapped)
 		.passed = client_window(fd),
 		.mapped = mapped,
 	};
+	struct pagespan_range longest = client_longest(fd);
 	struct pagespan_alloc *alloc;
 	struct pagespan_alloc_at *at;
 	struct pagespan_free *request;
@@ -155,7 +156,7 @@ static int use_window_for_arguments(int fd, long span, bool mapped)
 	*at = (struct pagespan_alloc_at){
 		.size = sizeof(*at),
 		.flags = PAGESPAN_ALLOC_POPULATE | PAGESPAN_ALLOC_ZERO,
-		.first = windows.nr_pages - 4,
+		.first = longest.first + longest.nr_pages - 4,
 		.window = (uintptr_t)windows.passed,
 		.nr_pages = 4,
 	};
@@ -252,7 +253,7 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 {
 	struct populate_race race = { .fd = client_open() };
 	uint64_t nr_pages = client_info(race.fd).nr_pages;
-	const long span = 1, length = 4096;
+	const long span = client_longest(race.fd).first + 1, length = 4096;
 	double until = now() + RACE_SECONDS;
 	pthread_t freer, changer;
 	char *window;
@@ -298,6 +299,7 @@ TEST(free_that_races_with_populating_leaves_no_mapping)
 
 struct fault_race {
 	const char *window;		/* NULL at the end */
+	uint64_t firsts[256];		/* pages, of a megablock each */
 	unsigned long places;
 	unsigned long round, place;	/* where the freeing and the reading thread are */
 };
@@ -320,7 +322,7 @@ static void *read_at_once(void *arg)
 			return NULL;
 		for (unsigned long i = 0; i < race->places; i++) {
 			__atomic_add_fetch(&race->place, 1, __ATOMIC_RELEASE);
-			access(race->window + i * MEGABLOCK * PAGE, F_OK);
+			access(race->window + race->firsts[i] * PAGE, F_OK);
 		}
 		__atomic_add_fetch(&race->place, 1, __ATOMIC_RELEASE);
 	}
@@ -340,14 +342,14 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 	unsigned long place = 0, round;
 	pthread_t reader;
 
-	race.places = nr_pages / MEGABLOCK;
+	race.places = client_megablocks(fd, race.firsts, ARRAY_SIZE(race.firsts));
 	pthread_create(&reader, NULL, read_at_once, &race);
 	for (round = 1; round <= RACE_ROUNDS && now() < until; round++) {
 		char *window = client_window(fd);
 
 		ASSERT_NE(MAP_FAILED, window);
 		for (unsigned long i = 0; i < race.places; i++)
-			while (client_alloc_at(fd, i * MEGABLOCK, 1))
+			while (client_alloc_at(fd, race.firsts[i], 1))
 				;
 		race.window = window;
 		__atomic_store_n(&race.round, round, __ATOMIC_RELEASE);
@@ -357,11 +359,11 @@ TEST(free_that_races_with_a_fault_leaves_no_mapping)
 			wait_for(&race.place, ++place);
 			while (delay--)
 				;
-			ASSERT_EQ(0, client_free_one(fd, i * MEGABLOCK));
+			ASSERT_EQ(0, client_free_one(fd, race.firsts[i]));
 		}
 		wait_for(&race.place, ++place);
 		for (unsigned long i = 0; i < race.places; i++)
-			ASSERT_EQ(SIGBUS, touch(window + i * MEGABLOCK * PAGE, -1));
+			ASSERT_EQ(SIGBUS, touch(window + race.firsts[i] * PAGE, -1));
 		munmap(window, nr_pages * PAGE);
 	}
 	race.window = NULL;
@@ -389,9 +391,9 @@ TEST(faults_that_race_for_one_slot_leave_the_megablock_as_it_is)
 	unsigned long place = 0, round;
 	pthread_t reader;
 
-	race.places = nr_pages / MEGABLOCK;
+	race.places = client_megablocks(fd, race.firsts, ARRAY_SIZE(race.firsts));
 	for (unsigned long i = 0; i < race.places; i++)
-		ASSERT_EQ(0, client_alloc_at(fd, i * MEGABLOCK, last));
+		ASSERT_EQ(0, client_alloc_at(fd, race.firsts[i], last));
 	pthread_create(&reader, NULL, read_at_once, &race);
 	for (round = 1; round <= RACE_ROUNDS && now() < until; round++) {
 		char *window = client_window(fd);
@@ -405,13 +407,13 @@ TEST(faults_that_race_for_one_slot_leave_the_megablock_as_it_is)
 			wait_for(&race.place, ++place);
 			while (delay--)
 				;
-			ASSERT_EQ(0, client_alloc_at(fd, i * MEGABLOCK + last, 1));
-			*(volatile char *)(window + (i * MEGABLOCK + last) * PAGE) = 0;
+			ASSERT_EQ(0, client_alloc_at(fd, race.firsts[i] + last, 1));
+			*(volatile char *)(window + (race.firsts[i] + last) * PAGE) = 0;
 		}
 		wait_for(&race.place, ++place);
 		for (unsigned long i = 0; i < race.places; i++) {
-			ASSERT_TRUE(pages_hold(window + i * MEGABLOCK * PAGE, 1, 0));
-			ASSERT_EQ(0, client_free_one(fd, i * MEGABLOCK + last));
+			ASSERT_TRUE(pages_hold(window + race.firsts[i] * PAGE, 1, 0));
+			ASSERT_EQ(0, client_free_one(fd, race.firsts[i] + last));
 		}
 		munmap(window, nr_pages * PAGE);
 	}
@@ -487,7 +489,7 @@ TEST(free_that_races_with_unmapping_leaves_no_translation)
 TEST(mappings_that_come_go_and_split_leave_the_client_as_it_is)
 {
 	int fd = client_open(), other = client_open();
-	uint64_t nr_pages = client_info(fd).nr_pages;
+	uint64_t nr_pages = client_info(fd).nr_pages, nr_free = client_info(fd).free_pages;
 	char *window = client_window(fd);
 	long span = client_alloc(fd, 9);
 	char *pages = window + span * PAGE;
@@ -516,9 +518,9 @@ TEST(mappings_that_come_go_and_split_leave_the_client_as_it_is)
 	close(fd);
 	ASSERT_EQ(0, munmap(pages + PAGE, PAGE));
 	EXPECT_TRUE(pages_hold(pages + 2 * PAGE, 7, 0x71));
-	EXPECT_EQ(nr_pages - 9, client_info(other).free_pages);
+	EXPECT_EQ(nr_free - 9, client_info(other).free_pages);
 	ASSERT_EQ(0, munmap(window, nr_pages * PAGE));
-	EXPECT_TRUE(EVENTUALLY(client_info(other).free_pages == nr_pages));
+	EXPECT_TRUE(EVENTUALLY(client_info(other).free_pages == nr_free));
 	close(other);
 }
 
@@ -528,7 +530,7 @@ TEST(mappings_that_come_go_and_split_leave_the_client_as_it_is)
 TEST(populating_allocation_whose_result_cannot_be_stored_is_undone)
 {
 	int fd = client_open(), other = client_open();
-	uint64_t nr_pages = client_info(fd).nr_pages;
+	uint64_t nr_free = client_info(fd).free_pages;
 	char *window = client_window(fd), *theirs = client_window(other);
 	uint64_t *torn;
 	char *pages;
@@ -550,7 +552,7 @@ TEST(populating_allocation_whose_result_cannot_be_stored_is_undone)
 
 		EXPECT_EQ(-EFAULT, client_ioctl(fd, PAGESPAN_ALLOC, &alloc));
 		EXPECT_EQ(0, client_info(fd).owned_pages);
-		EXPECT_EQ(nr_pages, client_info(fd).free_pages);
+		EXPECT_EQ(nr_free, client_info(fd).free_pages);
 		/* What it has told of is not to be had, and not to be seen. */
 		for (int i = 0; i < 3; i++) {
 			EXPECT_EQ(SIGBUS, touch(window + torn[i] * PAGE, -1));
@@ -569,13 +571,14 @@ TEST(populating_allocation_whose_result_cannot_be_stored_is_undone)
 FIXTURE(clearing)
 {
 	int victim, other, observer;
+	uint64_t first;		/* of the pages that are cleared */
 	uint32_t nr_pages;
-	char *window, *others;
+	char *window, *others;	/* where they are */
 };
 
 FIXTURE_SETUP(clearing)
 {
-	uint64_t nr_pages;
+	struct pagespan_range longest;
 
 	self->observer = client_open();
 	self->victim = client_open();
@@ -583,12 +586,15 @@ FIXTURE_SETUP(clearing)
 	ASSERT_LE(0, self->observer);
 	ASSERT_LE(0, self->victim);
 	ASSERT_LE(0, self->other);
-	nr_pages = client_info(self->observer).nr_pages;
-	self->nr_pages = nr_pages < PAGESPAN_MAX_PAGES ? nr_pages : PAGESPAN_MAX_PAGES;
+	longest = client_longest(self->observer);
+	self->first = longest.first;
+	self->nr_pages = longest.nr_pages;
 	self->window = client_window(self->victim);
 	self->others = client_window(self->other);
 	ASSERT_NE(MAP_FAILED, self->window);
 	ASSERT_NE(MAP_FAILED, self->others);
+	self->window += self->first * PAGE;
+	self->others += self->first * PAGE;
 }
 
 FIXTURE_TEARDOWN(clearing)
@@ -600,25 +606,27 @@ FIXTURE_TEARDOWN(clearing)
 	close(self->observer);
 }
 
+#define CLEARING	FIXTURE_DATA(clearing)
+
 /* Leaves every page to be cleared before the victim may have it. */
-static void make_foreign(int other, char *window, uint32_t nr_pages)
+static void make_foreign(const CLEARING *self)
 {
-	if (client_alloc_at(other, 0, nr_pages))
+	if (client_alloc_at(self->other, self->first, self->nr_pages))
 		abort();
-	memset(window, 0xa5, nr_pages * PAGE);
-	if (client_free(other, 0, nr_pages))
+	memset(self->others, 0xa5, self->nr_pages * PAGE);
+	if (client_free(self->other, self->first, self->nr_pages))
 		abort();
 }
 
 /* Seconds that an allocation takes, nearly all of them for clearing. */
-static double time_of_clearing(int victim, uint32_t nr_pages)
+static double time_of_clearing(const CLEARING *self)
 {
 	double start = now();
 
-	if (client_alloc_at(victim, 0, nr_pages))
+	if (client_alloc_at(self->victim, self->first, self->nr_pages))
 		abort();
 	start = now() - start;
-	if (client_free(victim, 0, nr_pages))
+	if (client_free(self->victim, self->first, self->nr_pages))
 		abort();
 	return start;
 }
@@ -627,17 +635,17 @@ static double time_of_clearing(int victim, uint32_t nr_pages)
  * A child allocates through the victim's descriptor, and is killed as soon as
  * the pages are reserved: while they are cleared. Seconds that it took to go.
  */
-static double kill_while_clearing(int victim, int observer, uint32_t nr_pages)
+static double kill_while_clearing(const CLEARING *self)
 {
-	uint64_t before = client_info(observer).free_pages;
+	uint64_t before = client_info(self->observer).free_pages;
 	pid_t pid = fork();
 	double start;
 
 	if (!pid) {
-		client_alloc_at(victim, 0, nr_pages);
+		client_alloc_at(self->victim, self->first, self->nr_pages);
 		_exit(0);
 	}
-	while (client_info(observer).free_pages == before)
+	while (client_info(self->observer).free_pages == before)
 		;
 	start = now();
 	kill(pid, SIGKILL);
@@ -652,35 +660,35 @@ static double kill_while_clearing(int victim, int observer, uint32_t nr_pages)
  */
 TEST_F(clearing, sigkill_is_heeded_at_once_and_rolled_back)
 {
-	uint64_t before = client_info(self->observer).free_pages;
+	struct pagespan_info before = client_info(self->observer);
 	char *last = self->others + (self->nr_pages - 1) * PAGE;
 	bool prompt = false;
 	double whole;
 
-	make_foreign(self->other, self->others, self->nr_pages);
-	whole = time_of_clearing(self->victim, self->nr_pages);
+	make_foreign(self);
+	whole = time_of_clearing(self);
 	for (int round = 0; round < 10 && !prompt; round++) {
 		double took;
 
-		make_foreign(self->other, self->others, self->nr_pages);
-		took = kill_while_clearing(self->victim, self->observer, self->nr_pages);
+		make_foreign(self);
+		took = kill_while_clearing(self);
 		prompt = !client_info(self->victim).owned_pages && took < whole / 2;
 		if (client_info(self->victim).owned_pages)
-			ASSERT_EQ(0, client_free(self->victim, 0, self->nr_pages));
-		ASSERT_EQ(before, client_info(self->observer).free_pages);
-		ASSERT_EQ(before, client_info(self->observer).longest_run);
+			ASSERT_EQ(0, client_free(self->victim, self->first, self->nr_pages));
+		ASSERT_EQ(before.free_pages, client_info(self->observer).free_pages);
+		ASSERT_EQ(before.longest_run, client_info(self->observer).longest_run);
 	}
 	ASSERT_TRUE(prompt);
 
-	ASSERT_EQ(0, client_alloc_at(self->other, 0, self->nr_pages));
+	ASSERT_EQ(0, client_alloc_at(self->other, self->first, self->nr_pages));
 	EXPECT_TRUE(pages_hold(last, 1, 0xa5));
 	for (uint32_t i = 0; i < self->nr_pages; i++) {
 		char *page = self->others + i * PAGE;
 
 		ASSERT_TRUE(pages_hold(page, 1, 0xa5) || pages_hold(page, 1, 0));
 	}
-	ASSERT_EQ(0, client_free(self->other, 0, self->nr_pages));
-	ASSERT_EQ(0, client_alloc_at(self->victim, 0, self->nr_pages));
+	ASSERT_EQ(0, client_free(self->other, self->first, self->nr_pages));
+	ASSERT_EQ(0, client_alloc_at(self->victim, self->first, self->nr_pages));
 	EXPECT_TRUE(pages_hold(self->window, self->nr_pages, 0));
 }
 
@@ -695,9 +703,7 @@ static double time_of_bulk(int victim)
 	if (client_alloc_bulk(victim, 1, PAGESPAN_MAX_COUNT, pages, 0) != PAGESPAN_MAX_COUNT)
 		abort();
 	start = now() - start;
-	for (int i = 0; i < PAGESPAN_MAX_COUNT; i++)
-		if (client_free_one(victim, pages[i]))
-			abort();
+	client_free_all(victim);
 	return start;
 }
 
@@ -726,38 +732,48 @@ static void kill_in_bulk_allocation(int victim, double delay, volatile enum stag
 	waitpid(pid, NULL, 0);
 }
 
-/* Single pages, each of which has to be cleared, at various moments; at some it is undone. */
+/*
+ * Single pages, each of which has to be cleared, at various moments; at some it is
+ * undone. There are no others to be had.
+ */
 TEST_F(clearing, sigkill_in_a_bulk_allocation_undoes_all_of_it)
 {
-	uint64_t before = client_info(self->observer).free_pages;
 	volatile enum stage *stage;
+	int keeper = client_open();
+	uint64_t run, before;
 	int undone = 0;
 	double whole;
 
+	while ((run = client_longest(keeper).nr_pages))
+		ASSERT_LE(0, client_alloc(keeper, run));
+	self->nr_pages = PAGESPAN_MAX_COUNT;
+	ASSERT_EQ(0, client_free(keeper, self->first, PAGESPAN_MAX_COUNT));
+	before = client_info(self->observer).free_pages;
 	stage = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)stage);
-	make_foreign(self->other, self->others, PAGESPAN_MAX_COUNT);
+	make_foreign(self);
 	whole = time_of_bulk(self->victim);
 	for (int round = 0; round < RACE_ROUNDS && undone < 5; round++) {
 		uint64_t owned;
 
-		make_foreign(self->other, self->others, PAGESPAN_MAX_COUNT);
+		make_foreign(self);
 		kill_in_bulk_allocation(self->victim, whole * (round % 10) / 10, stage);
 		owned = client_info(self->victim).owned_pages;
 		ASSERT_EQ(before, client_info(self->observer).free_pages + owned);
 		if (owned) {
 			ASSERT_EQ(PAGESPAN_MAX_COUNT, owned);
-			ASSERT_EQ(0, client_free(self->victim, 0, owned));
+			client_free_all(self->victim);
 		} else if (*stage == ALLOCATING) {
 			undone++;
 		}
-		ASSERT_EQ(0, client_alloc_at(self->victim, 0, PAGESPAN_MAX_COUNT));
+		ASSERT_EQ(0, client_alloc_at(self->victim, self->first, PAGESPAN_MAX_COUNT));
 		if (!owned)
 			ASSERT_TRUE(pages_hold(self->window, PAGESPAN_MAX_COUNT, 0));
-		ASSERT_EQ(0, client_free(self->victim, 0, PAGESPAN_MAX_COUNT));
+		client_free_all(self->victim);
 	}
 	EXPECT_LT(0, undone);
 	munmap((void *)stage, PAGE);
+	close(keeper);
 }
 
 TEST_HARNESS_MAIN
