@@ -370,6 +370,8 @@ TEST_F(poison, further_attempts_leave_no_reference_and_are_not_counted)
 	ASSERT_LE(0, span);
 	memset(self->base + span * PAGE, 0x3c, 4 * PAGE);
 	breaks(span + 1);
+	/* As long as it is mapped, the kernel signals who breaks it again. */
+	ASSERT_TRUE(EVENTUALLY(raises_poison(page, false)));
 	for (int i = 0; i < 3; i++) {
 		madvise(page, PAGE, MADV_HWPOISON);
 		madvise(page, PAGE, MADV_SOFT_OFFLINE);
