@@ -223,17 +223,18 @@ static vm_fault_t export_fault(struct vm_fault *vmf)
 {
 	struct dma_buf *dmabuf = vmf->vma->vm_private_data;
 	struct export *export = dmabuf->priv;
-
 	struct page *page;
 	vm_fault_t ret;
 
 	if (vmf->pgoff >= export->nr_pages)
 		return VM_FAULT_SIGBUS;
 	page = export_page(export, vmf->pgoff);
+	if (PageHWPoison(page))
+		return VM_FAULT_HWPOISON;
 	ret = mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
 	if (!PageHWPoison(page))
 		return ret;
-	/* The page may have become poisoned, and been taken out of mappings, just before. */
+	/* It became poisoned just now, and may have been taken out of mappings before. */
 	unmap_mapping_pages(export->inode->i_mapping, vmf->pgoff, 1, true);
 	return VM_FAULT_HWPOISON;
 }
