@@ -29,6 +29,7 @@
 #include "annotate.h"
 #include "backend.h"
 #include "counters.h"
+#include "memory_huge.h"
 #include "memory_size.h"
 #include "process.h"
 
@@ -90,12 +91,15 @@ static uint64_t reserve(void)
 
 static int make_map(uint64_t nr_pages)
 {
-	memory.metadata_bytes = span_map_metadata_bytes(nr_pages);
+	size_t map_bytes = (span_map_metadata_bytes(nr_pages) + 7) & ~(size_t)7;
+
+	memory.metadata_bytes = map_bytes + memory_huge_bytes(nr_pages);
 	memory.metadata = mmap(NULL, memory.metadata_bytes, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory.metadata == MAP_FAILED)
 		return -ENOMEM;
 	span_map_init(&memory.map, nr_pages, memory.metadata);
+	memory_huge_init(memory.base, nr_pages, (char *)memory.metadata + map_bytes);
 	return 0;
 }
 
@@ -166,11 +170,19 @@ static void protect(uint64_t first, uint64_t nr_pages)
 
 /* ---- what is open, with the lock held ------------------------------------------------------ */
 
-/* False if the kernel refuses, for a limit of the process, of its memory or of the machine. */
+/*
+ * What is free is accessible, but not in debug mode.  False if the kernel refuses, for a limit of
+ * the process or of the machine.
+ */
+static bool make_accessible(uint64_t first, uint64_t nr_pages)
+{
+	return (process.config.debug && !memory.unprotected) ||
+	       !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
+}
+
 static bool open_more(uint64_t nr_pages)
 {
-	if ((!process.config.debug || memory.unprotected) &&
-	    mprotect(address_of(memory.opened), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+	if (!make_accessible(memory.opened, nr_pages))
 		return false;
 	span_map_free(&memory.map, memory.opened, nr_pages);
 	memory.opened += nr_pages;
@@ -196,22 +208,60 @@ static bool open_for(uint64_t nr_pages)
 }
 
 /*
- * Closes again what was opened in vain.  A mapping that can be written to once stays charged to
- * the machine's commit limit, so another takes its place.
+ * Makes free pages new and not accessible, whatever the kernel was advised for them.  A mapping
+ * that could be written to once would stay charged to the machine's commit limit otherwise.
  */
+static bool map_anew(uint64_t first, uint64_t nr_pages)
+{
+	size_t bytes = nr_pages * PS_PAGE_SIZE;
+
+	if (mmap(address_of(first), bytes, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return false;
+	madvise(address_of(first), bytes, MADV_DONTFORK);
+	return true;
+}
+
+/* Closes again what was opened in vain. */
 static void close_from(uint64_t first)
 {
-	size_t bytes = (memory.opened - first) * PS_PAGE_SIZE;
+	uint64_t nr_pages = memory.opened - first;
 
-	if (!bytes || span_map_alloc_at(&memory.map, first, memory.opened - first))
+	if (!nr_pages || span_map_alloc_at(&memory.map, first, nr_pages))
 		return;
-	if (mmap(address_of(first), bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
-		span_map_free(&memory.map, first, memory.opened - first);
-		return;
+	if (map_anew(first, nr_pages))
+		memory.opened = first;
+	else
+		span_map_free(&memory.map, first, nr_pages);
+}
+
+/* Of megablocks that are allocated for that; what the kernel does not open again is lost. */
+static void withdraw_advice(uint64_t begin, uint64_t end)
+{
+	uint64_t first = begin * MEGABLOCK_PAGES;
+	uint64_t nr_pages = (end - begin) * MEGABLOCK_PAGES;
+
+	if (memory_huge_may_end(begin, end) && map_anew(first, nr_pages)) {
+		memory_huge_forget(begin, end);
+		if (!make_accessible(first, nr_pages))
+			return;
 	}
-	madvise(address_of(first), bytes, MADV_DONTFORK);
-	memory.opened = first;
+	span_map_free(&memory.map, first, nr_pages);
+}
+
+/* Of the megablocks of a range that was freed just now, for those of which no page is in use. */
+static void withdraw_advice_in(const struct range *range)
+{
+	uint64_t last = (range->first + range->nr_pages - 1) / MEGABLOCK_PAGES;
+	uint64_t begin, end;
+
+	for (begin = range->first / MEGABLOCK_PAGES; begin <= last; begin = end + 1) {
+		for (end = begin; end <= last && memory_huge_is_advised(end); end++)
+			if (span_map_alloc_at(&memory.map, end * MEGABLOCK_PAGES, MEGABLOCK_PAGES))
+				break;
+		if (end > begin)
+			withdraw_advice(begin, end);
+	}
 }
 
 static int64_t alloc_opening(uint32_t nr_pages, uint32_t align_pages)
@@ -247,12 +297,15 @@ static int alloc_at_opening(const struct range *range)
 }
 
 /* Of pages that were allocated just now; else they are not. */
-static bool begin_use(uint64_t first, uint64_t nr_pages)
+static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	if (!process.config.debug || unprotect(first, nr_pages))
-		return true;
-	span_map_free(&memory.map, first, nr_pages);
-	return false;
+	if (process.config.debug && !unprotect(first, nr_pages)) {
+		span_map_free(&memory.map, first, nr_pages);
+		return false;
+	}
+	if (flags & PS_HUGE)
+		memory_huge_advise(first, nr_pages);
+	return true;
 }
 
 /* ---- spans --------------------------------------------------------------------------------- */
@@ -270,16 +323,11 @@ static void drop(uint64_t first, uint64_t nr_pages)
 	annotate_long_freed(pages, bytes);
 }
 
-/* Of a span that nobody has seen yet.  The kernel may not know the one or the other advice. */
+/* Of a span that nobody has seen yet.  The kernel may not know this advice. */
 static void prepare_span(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	size_t bytes = nr_pages * PS_PAGE_SIZE;
-	char *span = address_of(first);
-
-	if (flags & PS_HUGE)
-		madvise(span, bytes, MADV_HUGEPAGE);
 	if (flags & PS_POPULATE)
-		madvise(span, bytes, MADV_POPULATE_WRITE);
+		madvise(address_of(first), nr_pages * PS_PAGE_SIZE, MADV_POPULATE_WRITE);
 }
 
 static int memory_alloc(const struct request *request, uint64_t *firsts)
@@ -292,7 +340,7 @@ static int memory_alloc(const struct request *request, uint64_t *firsts)
 	pthread_mutex_lock(&memory.lock);
 	for (nr = 0; nr < request->count; nr++) {
 		first = alloc_opening(request->nr_pages, request->align_pages);
-		if (first >= 0 && !begin_use((uint64_t)first, request->nr_pages))
+		if (first >= 0 && !begin_use((uint64_t)first, request->nr_pages, request->flags))
 			first = -ENOMEM;
 		if (first < 0)
 			break;
@@ -312,7 +360,7 @@ static int memory_alloc_at(const struct range *range, unsigned int flags)
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
 	ret = alloc_at_opening(range);
-	if (!ret && !begin_use(range->first, range->nr_pages))
+	if (!ret && !begin_use(range->first, range->nr_pages, flags))
 		ret = -ENOMEM;
 	pthread_mutex_unlock(&memory.lock);
 	if (!ret)
@@ -326,30 +374,29 @@ static bool is_open(const struct range *range)
 	return range->first + range->nr_pages <= memory.opened;
 }
 
-/* In debug mode nothing is dropped before the map agrees, and nothing given out before it faults.
- */
-static bool free_checked(const struct range *range)
+/* With the lock held.  In debug mode nothing is dropped before the map agrees. */
+static bool free_range(const struct range *range)
 {
 	if (!is_open(range) || span_map_free(&memory.map, range->first, range->nr_pages))
 		return false;
-	drop(range->first, range->nr_pages);
-	protect(range->first, range->nr_pages);
+	if (process.config.debug) {
+		drop(range->first, range->nr_pages);
+		protect(range->first, range->nr_pages);
+	}
+	withdraw_advice_in(range);
 	return true;
 }
 
 static uint32_t memory_free(const struct range *ranges, uint32_t count)
 {
-	bool debug = process.config.debug;
 	uint32_t i;
 
-	if (!debug)
+	if (!process.config.debug)
 		for (i = 0; i < count; i++)
 			drop(ranges[i].first, ranges[i].nr_pages);
 	pthread_mutex_lock(&memory.lock);
 	for (i = 0; i < count; i++)
-		if (debug ? !free_checked(&ranges[i]) :
-			    !is_open(&ranges[i]) ||
-				    span_map_free(&memory.map, ranges[i].first, ranges[i].nr_pages))
+		if (!free_range(&ranges[i]))
 			break;
 	pthread_mutex_unlock(&memory.lock);
 	return i;

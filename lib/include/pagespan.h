@@ -127,7 +127,9 @@ void *ps_span_alloc(size_t bytes);
 
 /*
  * The span starts at a multiple of 2 MiB whatever its size, and the memory
- * backend asks for transparent huge pages.
+ * backend asks for transparent huge pages for every whole 2 MiB of it, until all
+ * of these are free again and in no cache.  Where spans with and without it would
+ * split the address space into too many mappings, it does not ask.
  */
 #define PS_HUGE 0x2u
 

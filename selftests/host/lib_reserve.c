@@ -261,6 +261,74 @@ TEST(default_size_follows_the_cgroup_and_all_that_it_is_in)
 	}
 }
 
+/* Mappings, and how many of them are advised to be huge. */
+static int nr_mappings(int *nr_huge)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	char line[512];
+	int count = 0;
+
+	*nr_huge = 0;
+	while (fgets(line, sizeof(line), smaps)) {
+		count += !strncmp(line, "VmFlags:", 8);
+		*nr_huge += !strncmp(line, "VmFlags:", 8) && strstr(line, " hg");
+	}
+	fclose(smaps);
+	return count;
+}
+
+TEST(huge_spans_however_small_leave_few_mappings)
+{
+	enum { COUNT = 12000 };
+	static void *spans[COUNT], *between[COUNT];
+
+	SKIP_IF_NOT_PLAIN();
+	EXPECT_EQ(0, IN_CHILD({
+		int huge;
+		int before = nr_mappings(&huge);
+
+		setenv("PAGESPAN_BACKEND", "memory", 1);
+		setenv("PAGESPAN_MEMORY_MB", "65536", 1);
+		for (int i = 0; i < COUNT; i++)
+			if (!(spans[i] = ps_span_alloc_ex(i % 2 ? PAGE : 2 * MIB, 0, PS_HUGE)) ||
+			    !(between[i] = ps_span_alloc_ex(2 * MIB, 2 * MIB, 0)))
+				_exit(1);
+		if (nr_mappings(&huge) > before + 8200 || !huge)
+			_exit(2);
+		for (int i = 0; i < COUNT; i++)
+			ps_span_free(spans[i], i % 2 ? PAGE : 2 * MIB);
+		for (int i = 0; i < COUNT; i++)
+			ps_span_free(between[i], 2 * MIB);
+		ps_trim(0);
+		if (nr_mappings(&huge) > before + 8200 || huge)
+			_exit(3);
+	}));
+}
+
+TEST(advice_for_a_huge_span_ends_with_it)
+{
+	EXPECT_EQ(0, IN_CHILD({
+		int huge;
+		char *span;
+
+		on_memory();
+		span = ps_span_alloc_ex(64 * MIB, 0, PS_HUGE);
+		if (!span || nr_mappings(&huge) < 1 || !huge)
+			_exit(1);
+		memset(span, 1, 64 * MIB);
+		/* In two parts, each of which leaves half of a megablock in use. */
+		if (ps_span_free(span, 9 * MIB) || ps_span_free(span + 9 * MIB, 55 * MIB) || ps_trim(0))
+			_exit(2);
+		nr_mappings(&huge);
+		if (huge)
+			_exit(3);
+		span = ps_span_alloc_ex(64 * MIB, 0, PS_ZERO);
+		for (size_t at = 0; at < 64 * MIB; at += PAGE / 2)
+			if (span[at])
+				_exit(4);
+	}));
+}
+
 TEST(call_that_succeeds_leaves_errno)
 {
 	EXPECT_EQ(0, IN_CHILD({
