@@ -437,6 +437,8 @@ static const struct file_operations chardev_fops = {
 	.compat_ioctl = compat_ptr_ioctl,
 	.show_fdinfo = chardev_show_fdinfo,
 	.llseek = noop_llseek,
+	/* As msync() of other memory with no file behind it. */
+	.fsync = noop_fsync,
 };
 
 static struct miscdevice chardev_misc = {

@@ -317,6 +317,14 @@ TEST_F(process, partial_munmap_of_a_huge_mapping_leaves_the_rest)
 	EXPECT_TRUE(pages_hold(self->huge, MEGABLOCK, 0x62));
 }
 
+/* There is no file behind that could lag behind. */
+TEST_F(process, msync_succeeds)
+{
+	EXPECT_EQ(0, msync(self->page, SPAN * PAGE, MS_SYNC));
+	EXPECT_EQ(0, msync(self->huge, MEGABLOCK * PAGE, MS_SYNC | MS_INVALIDATE));
+	EXPECT_TRUE(pages_hold(self->huge, MEGABLOCK, 0x62));
+}
+
 /* ---- fork, exec, death --------------------------------------------------- */
 
 TEST_F(process, death_of_a_child_returns_nothing_of_its_parents)

@@ -48,6 +48,7 @@
  *		holds what it held.  A mapping does not grow and is not doubled by
  *		mremap(): EFAULT, or EINVAL for MREMAP_DONTUNMAP.
  *	MADV_DONTNEED	keeps the contents; MADV_REMOVE is refused.
+ *	msync()	succeeds and does nothing.
  *	fork()	leaves the window to the parent.  The child has the descriptor, and so
  *		the client; its exit returns nothing that the parent's descriptor keeps.
  *	exec	ends the window.  The client ends with it if the descriptor is
