@@ -106,7 +106,7 @@ struct pool_span {
 #define POOL_BLOCK_HUGE		0x2UL	/* it is whole and takes a 2 MiB entry */
 #define POOL_BLOCK_MAPPED	2	/* number of a bit: a 2 MiB entry, or a TLB, may map it */
 
-#define POOL_BLOCK_POISONED	3	/* number of the bit set once one of its pages is poisoned */
+#define POOL_BLOCK_POISONED	3	/* number of a bit: one of its pages is, or was, poisoned */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 

@@ -173,12 +173,12 @@ static void op_export(void)
 	long fd = call(state.fd, PAGESPAN_EXPORT, &export);
 	uint64_t *page, value;
 
-	if ((fd >= 0) != (export.flags != 2 && owns_all(range)))
+	if (fd < 0 ? export.flags != 2 && owns_all(range) : export.flags == 2 || !owns_all(range))
 		wrong("EXPORT: %ld", fd);
 	if (fd < 0)
 		return;
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (writable != (page != MAP_FAILED))
+	if (writable ? page == MAP_FAILED : page != MAP_FAILED)
 		wrong("an export with flags %#x can be written: %d", export.flags, !writable);
 	if (page == MAP_FAILED)
 		page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
