@@ -236,7 +236,7 @@ int ps_init(const struct ps_config *config, size_t size)
 		ret = open_all();
 		if (ret)
 			configured = (struct ps_config){0};
-		else if (known.limit_bytes)
+		else
 			pages_limit_set(known.limit_bytes);
 	}
 	process_unlock();

@@ -234,7 +234,7 @@ void ps_thread_flush(void);
 
 /**
  * ps_limit_set() - limit what this process may take
- * @bytes: a multiple of PS_PAGE_SIZE, or UINT64_MAX for no limit (the default)
+ * @bytes: a multiple of PS_PAGE_SIZE; 0 or UINT64_MAX for no limit (the default)
  *
  * Counts what is held and what is cached.  An allocation that would exceed the
  * limit first makes the calling thread's cache and the central one give back
@@ -269,7 +269,7 @@ enum ps_fork {
  * @memory_bytes: as PAGESPAN_MEMORY_MB, in bytes, a multiple of 1 MiB up to
  *                1 TiB; 0 to ask that variable.  Where less can be reserved,
  *                less it is: see ps_stats.bytes_pool
- * @limit_bytes: as ps_limit_set(); 0 for no limit
+ * @limit_bytes: as ps_limit_set()
  * @fork: enum ps_fork
  * @debug: 1 for debug mode; 0 to ask PAGESPAN_DEBUG
  *

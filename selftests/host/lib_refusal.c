@@ -125,6 +125,24 @@ TEST(what_is_refused_counts_nowhere)
 	}));
 }
 
+TEST(limit_of_zero_is_none)
+{
+	EXPECT_EQ(0, IN_CHILD({
+		begin("64", 4 * PAGE);
+		if (ps_span_alloc(SMALL) || errno != ENOMEM)
+			_exit(1);
+		if (ps_limit_set(0) || stats().bytes_limit != UINT64_MAX || !ps_span_alloc(SMALL))
+			_exit(2);
+	}));
+	EXPECT_EQ(0, IN_CHILD({
+		struct ps_config config = {.limit_bytes = 0};
+
+		if (ps_init(&config, sizeof(config)) || stats().bytes_limit != UINT64_MAX ||
+		    !ps_span_alloc(SMALL))
+			_exit(1);
+	}));
+}
+
 /* ---- alignment ------------------------------------------------------------------------------ */
 
 static bool is_aligned(const void *span)
