@@ -63,11 +63,14 @@ $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 		-Wl,-z,defs,-z,nodelete $(LIB_OBJECTS) -o $@
 	ln -sf $(SONAME) $(@D)/libpagespan.so
 
-$(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(LIB_OBJECTS) lib/pagespan-ffi.map
+# Beside the library and not with another copy of it: two in a process would be two heaps. The linker
+# finds both by one name.
+$(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(BUILD)/lib/$(SONAME) lib/pagespan-ffi.map
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(FFI_SONAME) -Wl,--version-script=lib/pagespan-ffi.map \
-		-Wl,-z,defs,-z,nodelete $(filter %.o,$^) -o $@
-	ln -sf $(FFI_SONAME) $(@D)/libpagespan-ffi.so
+		-Wl,-z,defs,-z,nodelete,--no-as-needed $(filter %.o,$^) $(BUILD)/lib/$(SONAME) -o $@
+	rm -f $(@D)/libpagespan-ffi.so
+	echo 'INPUT(-l:$(FFI_SONAME) -l:$(SONAME))' >$(@D)/libpagespan-ffi.so
 
 $(BUILD)/include/pagespan/ffi.h: lib/ffi-header lib/include/pagespan.h lib/include/pagespan/arena.h
 	@mkdir -p $(@D)
@@ -125,7 +128,8 @@ install-lib: lib
 	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/libpagespan.a
 	install -D -m 755 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libpagespan.so
-	ln -sf $(FFI_SONAME) $(DESTDIR)$(LIBDIR)/libpagespan-ffi.so
+	rm -f $(DESTDIR)$(LIBDIR)/libpagespan-ffi.so
+	install -m 644 -t $(DESTDIR)$(LIBDIR) $(BUILD)/lib/libpagespan-ffi.so
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/pagespan
 	$(SUBSTITUTE) lib/pagespan.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/pagespan.pc
 	for part in config config-version; do \

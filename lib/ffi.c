@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * libpagespan-ffi: the library, and every inline function of its headers as a
- * symbol too, for languages that cannot include them.
+ * libpagespan-ffi: every inline function of the headers as a symbol, for languages
+ * that cannot include them.  It stands on libpagespan, and brings it along.
  */
 #define PS_INLINE __attribute__((__visibility__("default")))
 

@@ -58,7 +58,7 @@ header_declares_as_the_headers_do() {
 }
 
 twin_has_every_declared_function() {
-	nm -D --defined-only "$tmp/root/usr/lib/libpagespan-ffi.so" | sed 's/.* \(ps_[a-z_]*\).*/\1/' | sort -u >"$tmp/has"
+	nm -D --defined-only "$tmp"/root/usr/lib/libpagespan{-ffi,}.so.1 | sed 's/.* \(ps_[a-z_]*\).*/\1/' | sort -u >"$tmp/has"
 	declared >"$tmp/declared"
 	[ -s "$tmp/declared" ]
 	comm -23 "$tmp/declared" "$tmp/has" >"$tmp/lacks"

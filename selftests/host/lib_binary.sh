@@ -143,13 +143,38 @@ memcheck_tells_of_undefined_and_of_freed_pages() {
 # For languages without inline functions: whatever a header defines is a symbol of the twin.
 twin_has_every_function_of_the_headers() {
 	local name
-	nm -D --defined-only "$build/lib/libpagespan-ffi.so.1" | awk '{ sub(/@.*/, "", $3); print $3 }' >"$tmp/has"
+	nm -D --defined-only "$build/lib/libpagespan-ffi.so.1" "$shared" | awk '{ sub(/@.*/, "", $3); print $3 }' >"$tmp/has"
 	grep -hoE '^PS_INLINE .*\bps_[a-z_]*\(|^[a-z].*\bps_[a-z_]*\(' lib/include/pagespan.h lib/include/pagespan/*.h |
 		grep -v '^static' | grep -oE 'ps_[a-z_]*\(' | tr -d '(' | sort -u >"$tmp/promised"
 	[ -s "$tmp/promised" ]
 	while read -r name; do
 		grep -qx "$name" "$tmp/has" || { echo "$name"; return 1; }
 	done <"$tmp/promised"
+}
+
+# Whoever finds it, by its name or by that of the twin.
+twin_and_library_are_one_heap() {
+	cat >"$tmp/two.c" <<-'END'
+		#include <dlfcn.h>
+		#include <pagespan.h>
+		int main(int argc, char **argv)
+		{
+			char *span = ps_span_alloc(PS_PAGE_SIZE);
+			void *twin = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+			void *(*alloc)(size_t) = (void *(*)(size_t))dlsym(twin, "ps_span_alloc");
+			int (*free)(void *, size_t) = (int (*)(void *, size_t))dlsym(twin, "ps_span_free");
+			char *other = alloc(PS_PAGE_SIZE);
+
+			return argc != 2 || !other || !dlsym(twin, "ps_alloc") || free(span, PS_PAGE_SIZE) ||
+			       ps_span_free(other, PS_PAGE_SIZE);
+		}
+	END
+	cc -Ilib/include "$tmp/two.c" -L"$build/lib" -lpagespan -o "$tmp/two"
+	PAGESPAN_BACKEND=memory LD_LIBRARY_PATH=$build/lib "$tmp/two" libpagespan-ffi.so.1
+	# A program that links with the twin needs no other name.
+	cc -Ilib/include -DPS_INLINE=extern "$tmp/two.c" -L"$build/lib" -lpagespan-ffi -o "$tmp/two"
+	PAGESPAN_BACKEND=memory LD_LIBRARY_PATH=$build/lib "$tmp/two" libpagespan-ffi.so.1
+	nm -D --defined-only "$build/lib/libpagespan-ffi.so.1" | none '\bps_span_alloc\b'
 }
 
 headers_compile_as_c_and_cxx() {
@@ -175,5 +200,6 @@ promise cached_path_finds_its_thread_without_a_call
 promise headers_compile_as_c_and_cxx
 promise memcheck_tells_of_undefined_and_of_freed_pages
 promise twin_has_every_function_of_the_headers
+promise twin_and_library_are_one_heap
 echo "1..$tests"
 exit $((failures != 0))
