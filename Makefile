@@ -60,7 +60,7 @@ $(BUILD)/lib/libpagespan.a: $(LIB_OBJECTS)
 $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/pagespan.map \
-		-Wl,-z,defs,-z,nodelete $(LIB_OBJECTS) -o $@
+		-Wl,-z,defs,-z,nodelete,-z,now $(LIB_OBJECTS) -o $@
 	ln -sf $(SONAME) $(@D)/libpagespan.so
 
 # Beside the library and not with another copy of it: two in a process would be two heaps. The linker
@@ -68,7 +68,7 @@ $(BUILD)/lib/$(SONAME): $(LIB_OBJECTS) lib/pagespan.map
 $(BUILD)/lib/$(FFI_SONAME): $(BUILD)/obj/lib/ffi.o $(BUILD)/lib/$(SONAME) lib/pagespan-ffi.map
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(FFI_SONAME) -Wl,--version-script=lib/pagespan-ffi.map \
-		-Wl,-z,defs,-z,nodelete,--no-as-needed $(filter %.o,$^) $(BUILD)/lib/$(SONAME) -o $@
+		-Wl,-z,defs,-z,nodelete,-z,now,--no-as-needed $(filter %.o,$^) $(BUILD)/lib/$(SONAME) -o $@
 	rm -f $(@D)/libpagespan-ffi.so
 	echo 'INPUT(-l:$(FFI_SONAME) -l:$(SONAME))' >$(@D)/libpagespan-ffi.so
 

@@ -112,11 +112,20 @@ ps_arena_refill_preserving:
 
 .Llong:
 	.cfi_restore_state
-	movl	registers_bytes(%rip), %eax
-	subq	%rax, %rsp
+	movl	registers_mask(%rip), %eax
+	cmpl	$REGISTERS_XSAVEC, registers_how(%rip)
+	jne	.Larea
+	/* Of these, those in use. */
+	movl	$1, %ecx
+	xgetbv
+	andl	registers_mask(%rip), %eax
+	orl	$REGISTERS_LEGACY, %eax
+.Larea:
+	leaq	registers_area(%rip), %rdx
+	movzwl	(%rdx,%rax,2), %ecx
+	subq	%rcx, %rsp
 	andq	$-XSAVE_ALIGN, %rsp
-	movl	$-1, %eax
-	movl	$-1, %edx
+	xorl	%edx, %edx
 	cmpl	$REGISTERS_XSAVE, registers_how(%rip)
 	jb	.Lfxsave
 	leaq	XSAVE_HEADER(%rsp), %rdi
@@ -142,8 +151,9 @@ ps_arena_refill_preserving:
 	movq	AT_SIZE(%rbp), %rsi
 	call	arena_refill_long
 	movq	%rax, AT_SIZE(%rbp)
-	movl	$-1, %eax
-	movl	$-1, %edx
+	/* What was not in use becomes so again. */
+	movl	registers_mask(%rip), %eax
+	xorl	%edx, %edx
 	cmpl	$REGISTERS_XSAVE, registers_how(%rip)
 	jb	.Lfxrstor
 	xrstor64 (%rsp)

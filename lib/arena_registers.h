@@ -14,13 +14,24 @@
 
 #define REGISTERS_LEGACY_BYTES 512
 
+/* x86-64: components of XSAVE. Those of x87 and SSE are always saved, and what is not in use is
+ * not. */
+#define REGISTERS_LEGACY     0x3
+#define REGISTERS_COMPONENTS 8
+
 #ifndef __ASSEMBLER__
 
 #include <stdint.h>
 
 /* Constant after registers_start(). */
 extern uint32_t registers_how;
-extern uint32_t registers_bytes; /* of the area they are saved in, x86-64 only */
+
+/*
+ * x86-64 only: the components that code written in C may change, vectors and their masks, and the
+ * size of the area in which any of them are saved.
+ */
+extern uint32_t registers_mask;
+extern uint16_t registers_area[1 << REGISTERS_COMPONENTS];
 
 /* Asks the CPU. */
 void registers_start(void);

@@ -351,7 +351,7 @@ void pages_batch_add(struct pages_batch *batch, struct link *list, uint64_t nr_p
 		uint32_t nr_spans = cut_range(&list, nr_pages * PS_PAGE_SIZE, &range);
 
 		if (!joins_last(batch, &range)) {
-			if (batch->count == BACKEND_MAX_COUNT)
+			if (batch->count == PAGES_BATCH_RANGES)
 				pages_batch_flush(batch);
 			batch->ranges[batch->count++] = range;
 		}

@@ -37,6 +37,9 @@ int pages_take_at(const struct backend *backend, const struct range *range,
 /* Gives back ranges, which it sorts and merges; 0, or -EINVAL if one is not owned. */
 int pages_give(const struct backend *backend, struct range *ranges, uint32_t count);
 
+/* On the stack, of which coroutines and handlers of signals have little: see pagespan.h. */
+#define PAGES_BATCH_RANGES 48
+
 /*
  * struct pages_batch - spans gathered to be given back together
  *
@@ -47,7 +50,7 @@ int pages_give(const struct backend *backend, struct range *ranges, uint32_t cou
 struct pages_batch {
 	uint32_t count;
 	uint32_t nr_spans;
-	struct range ranges[BACKEND_MAX_COUNT];
+	struct range ranges[PAGES_BATCH_RANGES];
 };
 
 void pages_batch_begin(struct pages_batch *batch);

@@ -58,6 +58,10 @@
  * them.  When memory runs out the answer is ENOMEM, never a signal of the
  * library's; of the kernel's see Memory.  A call that succeeds leaves errno as it was.
  *
+ * Stack: a call takes at most 2 KiB, but the first one, which opens a backend, and
+ * what ends a process or forks it; the libraries bind what they call when they are
+ * loaded.
+ *
  * Fork: by default the child owns nothing.  Its first call opens a backend of
  * its own; the parent's spans are not mapped in it, their addresses stay out of
  * use, and freeing one there is -EINVAL.  The child of a fork that does not run

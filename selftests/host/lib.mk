@@ -4,7 +4,7 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span refusal descriptor reserve cache fork debug stress fuzz arena
+LIB_TESTS := span refusal descriptor reserve stack cache fork debug stress fuzz arena
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := refusal cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
@@ -29,6 +29,8 @@ $(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/lib
 # What the library asks the kernel for fails where the test wants it to.
 $(BUILD)/host/lib_fuzz $(BUILD)/host/lib_fuzz_sanitized: LIB_TEST_CFLAGS += \
 	-Wl,--wrap=mmap,--wrap=mprotect,--wrap=madvise,--wrap=ioctl
+
+$(BUILD)/host/lib_stack: LIB_TEST_CFLAGS += -Wl,-z,now
 
 LIB_SANITIZED_FROM := $(LIB_TEST_HEADERS) $(LIB_SOURCES) $(wildcard lib/*.h) kmod/span_map.h
 

@@ -47,6 +47,9 @@
  * PS_ARENA_PLAIN_REFILL is defined, the slow path is an ordinary call; the same
  * library serves both.
  *
+ * It takes as much stack as ps_span_alloc() may, and room for the registers that
+ * are in use: 0.6 KiB, 0.9 with AVX, 2.5 with all of AVX-512.
+ *
  * Sizes are bytes.  An object is aligned to 8 bytes, or to what is asked for.
  * Its contents are undefined until written.  A failed allocation gives NULL
  * with errno ENOMEM and leaves the objects of the arena as they were.  Nothing
