@@ -262,7 +262,7 @@ ACTION(compaction) { compact, 0, OUTSIDE };
 ACTION(drop_caches) { drop, 0, OUTSIDE };
 ACTION(aging) { age, 0, OUTSIDE };
 ACTION(other_block_unplugged) { unplug_another, 0, OUTSIDE };
-ACTION(own_block_unplugged) { unplug_own, 0, OUTSIDE, GIVES(.of[PLAIN] = -EBUSY) };
+ACTION(own_block_unplugged) { unplug_own, 0, OUTSIDE };
 ACTION(userfaultfd_missing) { handle_faults, UFFDIO_REGISTER_MODE_MISSING, GIVES(.all = -EINVAL) };
 ACTION(userfaultfd_wp) { handle_faults, UFFDIO_REGISTER_MODE_WP, GIVES(.all = -EINVAL) };
 ACTION(clear_refs) { clear_refs, 1, OUTSIDE };

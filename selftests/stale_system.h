@@ -333,7 +333,7 @@ static long unplug_another(struct attack *attack, long unused)
 	return ret ? skip(attack, "no memory block can be unplugged") : 0;
 }
 
-/* The one that the page is in; 0 if it is none of the system's. */
+/* The one that the page is in, if the system has it: 0 if it stays, for whatever reason. */
 static long unplug_own(struct attack *attack, long unused)
 {
 	FILE *file = fopen(MEMORY "block_size_bytes", "re");
@@ -343,9 +343,9 @@ static long unplug_own(struct attack *attack, long unused)
 	if (!file)
 		return skip(attack, "no memory hot-plug");
 	if (fscanf(file, "%lx", &bytes) == 1)
-		ret = unplug_block(attack->address / bytes);
+		ret = unplug_block(attack->address / bytes) ? 0 : -ENXIO;
 	fclose(file);
-	return ret == -ENOENT ? 0 : ret;
+	return ret;
 }
 
 /* ---- what is told of a mapping, and what is told by it ------------------------------------- */
