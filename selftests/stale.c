@@ -171,6 +171,7 @@ FIXTURE_VARIANT(action)
 	act_t act;
 	long argument;
 	enum { INSIDE, OUTSIDE } where;	/* it is done: by the attacker, or by the test */
+	const char *needs;	/* a file that tells that the kernel can do it */
 	enum state state;
 	enum hold hold;
 	struct {
@@ -188,6 +189,9 @@ FIXTURE_VARIANT(action)
 #define GIVES_BEFORE(major, minor, ...) \
 	.gives = { { __VA_ARGS__ }, { .since = KERNEL(major, minor) } }
 
+#define NEEDS_KSM		.needs = "/sys/kernel/mm/ksm"
+#define NEEDS_THP		.needs = "/sys/kernel/mm/transparent_hugepage"
+
 #define ACTION(name)		FIXTURE_VARIANT_ADD(action, name)
 
 ACTION(nothing) { advise, MADV_NORMAL };
@@ -201,11 +205,11 @@ ACTION(madvise_free) { advise, MADV_FREE, GIVES(.all = -EINVAL) };
 ACTION(madvise_remove) { advise, MADV_REMOVE, GIVES(.all = -ENODEV) };
 ACTION(madvise_dontfork) { advise, MADV_DONTFORK };
 ACTION(madvise_dofork) { advise, MADV_DOFORK };
-ACTION(madvise_mergeable) { advise, MADV_MERGEABLE };
-ACTION(madvise_unmergeable) { advise, MADV_UNMERGEABLE };
-ACTION(madvise_hugepage) { advise, MADV_HUGEPAGE };
-ACTION(madvise_nohugepage) { advise, MADV_NOHUGEPAGE };
-ACTION(madvise_nohugepage_of_a_page) { advise_page, MADV_NOHUGEPAGE };
+ACTION(madvise_mergeable) { advise, MADV_MERGEABLE, NEEDS_KSM };
+ACTION(madvise_unmergeable) { advise, MADV_UNMERGEABLE, NEEDS_KSM };
+ACTION(madvise_hugepage) { advise, MADV_HUGEPAGE, NEEDS_THP };
+ACTION(madvise_nohugepage) { advise, MADV_NOHUGEPAGE, NEEDS_THP };
+ACTION(madvise_nohugepage_of_a_page) { advise_page, MADV_NOHUGEPAGE, NEEDS_THP };
 ACTION(madvise_dontdump) { advise, MADV_DONTDUMP };
 ACTION(madvise_dodump) { advise, MADV_DODUMP, GIVES(.all = -EINVAL) };
 ACTION(madvise_wipeonfork) { advise, MADV_WIPEONFORK, GIVES(.all = -EINVAL) };
@@ -256,8 +260,8 @@ ACTION(move_pages) { move_to, 0, OUTSIDE, GIVES(.all = -EFAULT) };
 ACTION(move_pages_to_another_node) { move_to, 1, OUTSIDE, GIVES(.all = -EFAULT) };
 ACTION(move_pages_as_question) { ask_for_node, 0, OUTSIDE, GIVES(.of[DEVICE ... HUGE] = -ENOENT) };
 ACTION(numa_balancing) { balance, 0, OUTSIDE };
-ACTION(khugepaged) { collapse };
-ACTION(ksm) { merge };
+ACTION(khugepaged) { collapse, NEEDS_THP };
+ACTION(ksm) { merge, NEEDS_KSM };
 ACTION(compaction) { compact, 0, OUTSIDE };
 ACTION(drop_caches) { drop, 0, OUTSIDE };
 ACTION(aging) { age, 0, OUTSIDE };
@@ -616,6 +620,8 @@ TEST_F_TIMEOUT(action, lets_no_entry_outlive_ownership, 300)
 	struct trial *trial = &self->trials[0];
 	const char *missing;
 
+	if (variant->needs && access(variant->needs, F_OK))
+		SKIP(return, "no %s", variant->needs);
 	for (enum end end = PART_FREED; end < SHRUNK; end++) {
 		for (int i = 0; i < 2; i++) {
 			*trial = (struct trial){
