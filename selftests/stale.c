@@ -277,7 +277,7 @@ ACTION(pagemap_scan) { scan_pagemap, 0, OUTSIDE, GIVES(.all = 1) };
 ACTION(pagemap_scan_wp) { scan_pagemap, SCAN_WP, OUTSIDE };
 ACTION(smaps) { read_maps, 0, OUTSIDE };
 ACTION(mincore) { is_resident };
-ACTION(msync) { sync_it, MS_SYNC, GIVES(.all = -EINVAL) };
+ACTION(msync) { sync_it, MS_SYNC };
 ACTION(ptrace) { trace, 0, OUTSIDE };
 ACTION(process_vm) { read_and_write_from_outside, 0, OUTSIDE };
 ACTION(proc_mem) { read_and_write_by_file, 0, OUTSIDE };
