@@ -24,7 +24,7 @@
  * so the zap that follows finds every mapping there will ever be.
  *
  * A client is charged for what it owns, is about to own, or has freed while it was
- * pinned, and with it its user. It is in the registry, closed or not, until the
+ * pinned, and with it its user and a cgroup. It is in the registry, closed or not, until the
  * last of those pages is free.
  *
  * Lock order, here and in the whole module:
@@ -36,6 +36,7 @@
  *	pool->resize_lock > registry->owners.split_lock
  *	quarantine->walk_lock > pool->lock
  *	quarantine->walk_lock > quarantine->lock
+ *	quarantine->walk_lock > registry->cgroup.lock
  *	quarantine->lock, registry->clients.xa_lock, registry->users.users.xa_lock, the
  *		lock of an export: innermost, alone
  *
@@ -71,16 +72,23 @@ int registry_init(struct registry *registry, struct pool *pool,
 	if (ret)
 		return ret;
 	ret = quarantine_init(registry, pool->nr_pages);
-	if (ret) {
-		owner_table_exit(&registry->owners);
-		return ret;
-	}
+	if (ret)
+		goto exit_owners;
+	ret = cgroup_region_init(&registry->cgroup, pool->max_pages);
+	if (ret)
+		goto exit_quarantine;
 	registry->limits = *limits;
 	registry->pool = pool;
 	xa_init(&registry->clients);
 	mutex_init(&registry->clients_lock);
 	user_table_init(&registry->users, limits->user_pages);
 	return 0;
+
+exit_quarantine:
+	quarantine_exit(registry);
+exit_owners:
+	owner_table_exit(&registry->owners);
+	return ret;
 }
 
 /**
@@ -90,6 +98,7 @@ int registry_init(struct registry *registry, struct pool *pool,
 void registry_exit(struct registry *registry)
 {
 	quarantine_exit(registry);
+	cgroup_region_exit(&registry->cgroup);
 	WARN_ON(!xa_empty(&registry->clients));
 	xa_destroy(&registry->clients);
 	user_table_exit(&registry->users);
@@ -128,6 +137,7 @@ struct client *client_create(struct registry *registry, struct address_space *wi
 	}
 	client->account.limit = registry->limits.client_pages;
 	client->account.payer = &client->user->account;
+	cgroup_account_init(&client->cgroup, &registry->cgroup);
 	ret = xa_err(xa_store(&registry->clients, client->id, client, GFP_KERNEL_ACCOUNT));
 	if (ret)
 		goto put_user;
@@ -153,6 +163,7 @@ void client_put(struct client *client)
 		return;
 	xa_erase(&client->registry->clients, client->id);
 	WARN_ON(atomic64_read(&client->account.nr_charged));
+	cgroup_account_exit(&client->cgroup);
 	user_put(client->user);
 	holding_exit(&client->holding);
 	kfree(client);
@@ -238,12 +249,53 @@ static inline int prepare(struct client *client, u64 first, u32 nr_pages, bool z
 	return ret;
 }
 
+/*
+ * What is charged to a cgroup for a request that the pool then refuses, may keep
+ * another from being charged meanwhile. So one that does not fit is refused before.
+ */
+static noinline int charge_more(struct client *client, u32 least, u32 most, int no_run)
+{
+	u64 room = account_room(&client->account);
+	u64 free_pages, longest_run;
+
+	if (room < least)
+		return -EDQUOT;
+	pool_figures(client->registry->pool, &free_pages, &longest_run);
+	if (longest_run < least)
+		return no_run;
+	most = min3((u64)most, room, max_t(u64, free_pages, least));
+	return cgroup_account_charge(&client->cgroup, least, most);
+}
+
+/*
+ * Charges a cgroup for pages that are about to be taken: 0, or an error, which is
+ * no_run if no run is that long.
+ */
+static __always_inline int charge(struct client *client, u32 nr_pages, int no_run)
+{
+	if (cgroup_account_use(&client->cgroup, nr_pages))
+		return 0;
+	return min(charge_more(client, nr_pages, nr_pages, no_run), 0);
+}
+
+static __always_inline s64 alloc(struct client *client, u32 nr_pages, u32 align_pages)
+{
+	s64 first = charge(client, nr_pages, -ENOMEM);
+
+	if (first)
+		return first;
+	first = pool_alloc(client->registry->pool, &client->account, nr_pages, align_pages);
+	if (first < 0)
+		cgroup_account_refund(&client->cgroup, nr_pages);
+	return first;
+}
+
 /* A request is not refused for pages that nothing holds any more. */
 static noinline s64 alloc_again(struct client *client, u32 nr_pages, u32 align_pages, s64 refusal)
 {
 	if (!quarantine_look(client->registry))
 		return refusal;
-	return pool_alloc(client->registry->pool, &client->account, nr_pages, align_pages);
+	return alloc(client, nr_pages, align_pages);
 }
 
 /* Compiled twice: for one page, the hot path, and for any number. */
@@ -251,7 +303,7 @@ static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 alig
 {
 	s64 first;
 
-	first = pool_alloc(client->registry->pool, &client->account, nr_pages, align_pages);
+	first = alloc(client, nr_pages, align_pages);
 	if (first < 0)
 		first = alloc_again(client, nr_pages, align_pages, first);
 	if (first < 0)
@@ -271,7 +323,8 @@ static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 alig
  *
  * Context: process context; no lock held.
  * Return: index of the first page, -ENOMEM if no run is long enough, -EDQUOT if
- * the client may not own that many, or -EINTR if a fatal signal arrived.
+ * the client, its user or the cgroup of this task may not be charged for that many,
+ * or -EINTR if a fatal signal arrived.
  */
 s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
 {
@@ -290,6 +343,21 @@ s64 client_reserve_page(struct client *client, bool zero)
 	return reserve(client, 1, 1, zero);
 }
 
+static __always_inline int alloc_pages_charged(struct client *client, u64 *pages, u32 nr)
+{
+	int nr_charged = nr;
+	int taken;
+
+	if (!cgroup_account_use(&client->cgroup, nr))
+		nr_charged = charge_more(client, 1, nr, -ENOMEM);
+	if (nr_charged < 0)
+		return nr_charged;
+	taken = pool_alloc_pages(client->registry->pool, &client->account, pages, nr_charged);
+	if (taken < nr_charged)
+		cgroup_account_refund(&client->cgroup, nr_charged - max(taken, 0));
+	return taken;
+}
+
 /**
  * client_reserve_pages() - client_reserve() of single pages, several at once
  * @client: the client
@@ -305,13 +373,12 @@ s64 client_reserve_page(struct client *client, bool zero)
  */
 int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero)
 {
-	struct pool *pool = client->registry->pool;
 	int taken, ret, i;
 
 	nr = min_t(u32, nr, CLIENT_BATCH);
-	taken = pool_alloc_pages(pool, &client->account, pages, nr);
+	taken = alloc_pages_charged(client, pages, nr);
 	if (taken < 0 && quarantine_look(client->registry))
-		taken = pool_alloc_pages(pool, &client->account, pages, nr);
+		taken = alloc_pages_charged(client, pages, nr);
 	for (i = 0; i < taken; i++) {
 		ret = 0;
 		if (!i || !holding_is_same(pages[i], pages[i - 1]))
@@ -328,6 +395,18 @@ unreserve:
 	return ret;
 }
 
+static __always_inline int alloc_at(struct client *client, u64 first, u32 nr_pages)
+{
+	int ret = charge(client, nr_pages, -EBUSY);
+
+	if (ret)
+		return ret;
+	ret = pool_alloc_at(client->registry->pool, &client->account, first, nr_pages);
+	if (ret)
+		cgroup_account_refund(&client->cgroup, nr_pages);
+	return ret;
+}
+
 /**
  * client_reserve_at() - client_reserve() of exactly these pages
  * @client: the client
@@ -340,12 +419,11 @@ unreserve:
  */
 int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
-	struct pool *pool = client->registry->pool;
 	int ret;
 
-	ret = pool_alloc_at(pool, &client->account, first, nr_pages);
+	ret = alloc_at(client, first, nr_pages);
 	if ((ret == -EBUSY || ret == -EDQUOT) && quarantine_look(client->registry))
-		ret = pool_alloc_at(pool, &client->account, first, nr_pages);
+		ret = alloc_at(client, first, nr_pages);
 	return ret ?: prepare(client, first, nr_pages, zero);
 }
 
@@ -378,7 +456,7 @@ void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_p
 		pool_free(client->registry->pool, firsts[i], nr_pages);
 		cond_resched();
 	}
-	account_refund(&client->account, (u64)nr * nr_pages);
+	client_refund(client, (u64)nr * nr_pages);
 }
 
 static inline void publish(struct client *client, u64 first, u64 nr_pages)

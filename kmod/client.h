@@ -10,6 +10,7 @@
 #include <linux/xarray.h>
 
 #include "account.h"
+#include "cgroup.h"
 #include "holding.h"
 #include "owner.h"
 #include "pool.h"
@@ -38,6 +39,7 @@ struct registry_limits {
  * @clients_lock: held while one of them is closed, or while another's is used
  * @nr_open: clients that are open
  * @users: the users of the clients
+ * @cgroup: the pool as cgroups see it
  * @last_id: the id given out last; ids start at 1 and are never used again
  * @closed: every page is withdrawn; under pool->resize_lock
  */
@@ -50,6 +52,7 @@ struct registry {
 	struct mutex clients_lock;	/* see client.c for the order of locks */
 	atomic_t nr_open;
 	struct user_table users;
+	struct cgroup_region cgroup;
 	atomic64_t last_id;
 	bool closed;
 };
@@ -66,6 +69,7 @@ struct registry {
  *	mapped, for writing while pages stop being owned and while a 2 MiB entry
  *	is made
  * @account: pages it owns, is about to own, or that are quarantined for it
+ * @cgroup: what cgroups are charged for the same pages
  * @nr_owned: pages this client may touch
  * @holding: where those are
  * @nr_quarantined: pages charged to it that the kernel still holds
@@ -79,6 +83,7 @@ struct client {
 	struct address_space *window;
 	struct rw_semaphore lock;
 	struct account account;
+	struct cgroup_account cgroup;
 	atomic64_t nr_owned;
 	struct holding holding;
 	atomic64_t nr_quarantined;
@@ -123,6 +128,19 @@ static inline bool client_owns(const struct client *client, u64 first, u64 nr_pa
 	if (nr_pages == 1)
 		return owner_read(owners, first) == owned;
 	return owner_run(owners, first, nr_pages, owned) == nr_pages;
+}
+
+/**
+ * client_refund() - take back what is charged for pages
+ * @client: the client, which is kept
+ * @nr_pages: how many, that are nobody's any more
+ *
+ * Context: process context; sleeps.
+ */
+static inline void client_refund(struct client *client, u64 nr_pages)
+{
+	account_refund(&client->account, nr_pages);
+	cgroup_account_refund(&client->cgroup, nr_pages);
 }
 
 /**

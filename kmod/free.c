@@ -60,7 +60,7 @@ static void give_back(struct registry *registry, u64 first, u64 nr_pages)
 static void settle_free(struct client *client, u64 first, u64 nr_pages)
 {
 	give_back(client->registry, first, nr_pages);
-	account_refund(&client->account, nr_pages);
+	client_refund(client, nr_pages);
 }
 
 /* Of a page that nothing pins. */
@@ -318,7 +318,7 @@ static void settle_together(struct client *client, const struct group *group)
 		return;
 	}
 	pool_free_ranges(client->registry->pool, range, group->nr);
-	account_refund(&client->account, group->nr_pages);
+	client_refund(client, group->nr_pages);
 	atomic64_sub(group->nr_pages, &client->nr_owned);
 	for (i = 0; i < group->nr; i++, range++) {
 		holding_count(&batch, range->first, range->nr_pages);
