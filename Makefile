@@ -85,6 +85,7 @@ include lib/jemalloc/jemalloc.mk
 include lib/man/man.mk
 include tools/pagespanctl/pagespanctl.mk
 -include selftests/host/span_map.mk
+include selftests/host/cgroup.mk
 include selftests/host/lib.mk
 include selftests/host/lib_arena.mk
 include selftests/fuzz/fuzz.mk
