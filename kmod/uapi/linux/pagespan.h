@@ -14,6 +14,10 @@
  * have a limit. A closed client, and so its user, stays charged for pages that are
  * still held, exported ones among them, until they are released.
  *
+ * Where the kernel has the dmem cgroup controller, the pool is its region "pagespan", of
+ * the largest size that the pool may have. The cgroup that the allocating task
+ * is in is charged too, whoever opened the device, and stays so if the task leaves it.
+ *
  * mmap() of the device gives the client its window:
  *
  *	mmap(addr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, index * 4096)
@@ -147,7 +151,8 @@
  *
  *	ENOMEM	no run of free pages is long enough (exact: nothing that fits
  *		is ever refused)
- *	EDQUOT	the client, or its user, would be charged for more than allowed
+ *	EDQUOT	the client, its user, or the cgroup of the task would be charged for
+ *		more than allowed
  *	EINVAL	@nr_pages, @align_pages, @count or @window is out of range
  *	EINTR	a fatal signal arrived
  */
@@ -252,7 +257,7 @@ struct pagespan_free {
  * @quarantined_pages: pages charged to this client but still held by the kernel
  * @quota_pages: what @owned_pages and @quarantined_pages together may reach: the
  *	least of the limits of the client and of its user, and @pool_pages. Other
- *	clients of the user may leave less of it
+ *	clients of the user may leave less of it, and so may a cgroup
  * @source: where the pool's memory is from, enum pagespan_source; if from
  *	several, the best of them; 0 if the pool has no page
  * @sources: bit 1 << source for each source that some of it is from
