@@ -8,6 +8,7 @@
 #include "../kselftest_harness.h"
 #include "exported.h"
 #include "pagespan_test.h"
+#include "reader.h"
 
 FIXTURE(exported)
 {
@@ -267,34 +268,6 @@ TEST_F(exported, export_without_a_descriptor_left_is_emfile_and_holds_nothing)
 }
 
 /* ---- exported to be read -------------------------------------------------- */
-
-FIXTURE(reader)
-{
-	int fd, dmabuf;
-	char *own;
-	long span;
-};
-
-FIXTURE_SETUP(reader)
-{
-	self->fd = client_open();
-	ASSERT_LE(0, self->fd);
-	self->span = client_alloc(self->fd, 8);
-	ASSERT_LE(0, self->span);
-	self->own = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
-			 self->span * PAGE);
-	ASSERT_NE(MAP_FAILED, self->own);
-	memset(self->own, 0x55, 8 * PAGE);
-	self->dmabuf = export_as(self->fd, self->span, 8, PAGESPAN_EXPORT_RDONLY);
-	ASSERT_LE(0, self->dmabuf);
-}
-
-FIXTURE_TEARDOWN(reader)
-{
-	close(self->dmabuf);
-	munmap(self->own, 8 * PAGE);
-	close(self->fd);
-}
 
 TEST_F(reader, export_to_be_read_is_written_by_no_process)
 {

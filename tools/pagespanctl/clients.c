@@ -276,13 +276,9 @@ int command_clients(int argc, char **argv)
 
 	if (!no_arguments(argc, argv, &json))
 		return misused("clients");
-	status = pool_read(&pool);
+	status = users_read(&users, &clients, &pool);
 	if (status)
 		return status;
-	status = clients_find(&clients);
-	if (status)
-		return status;
-	users_find(&users, &clients, &pool);
 	if (json) {
 		json_print(clients_json(&clients));
 	} else {

@@ -72,13 +72,9 @@ int command_stat(int argc, char **argv)
 
 	if (!no_arguments(argc, argv, &json))
 		return misused("stat");
-	status = pool_read(&pool);
+	status = users_read(&users, &clients, &pool);
 	if (status)
 		return status;
-	status = clients_find(&clients);
-	if (status)
-		return status;
-	users_find(&users, &clients, &pool);
 	if (json) {
 		json_t *all = pool_json(&pool);
 

@@ -80,7 +80,7 @@ static int by_charged(const void *a, const void *b)
 	return one->id < other->id ? -1 : 1;
 }
 
-void users_find(struct users *users, const struct clients *clients, const struct pool *pool)
+static void find_users(struct users *users, const struct clients *clients, const struct pool *pool)
 {
 	*users = (struct users){.told = pool->user_max_pages != NOT_KNOWN};
 	if (!users->told)
@@ -89,6 +89,17 @@ void users_find(struct users *users, const struct clients *clients, const struct
 	add_of_module(users, pool);
 	if (users->count)
 		qsort(users->list, users->count, sizeof(*users->list), by_charged);
+}
+
+int users_read(struct users *users, struct clients *clients, struct pool *pool)
+{
+	int status = pool_read(pool);
+
+	if (!status)
+		status = clients_find(clients);
+	if (!status)
+		find_users(users, clients, pool);
+	return status;
 }
 
 void users_free(struct users *users)
@@ -156,13 +167,9 @@ int command_users(int argc, char **argv)
 
 	if (!no_arguments(argc, argv, &json))
 		return misused("users");
-	status = pool_read(&pool);
+	status = users_read(&users, &clients, &pool);
 	if (status)
 		return status;
-	status = clients_find(&clients);
-	if (status)
-		return status;
-	users_find(&users, &clients, &pool);
 	if (json)
 		json_print(users_json(&users));
 	else if (!users.told)

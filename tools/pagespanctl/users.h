@@ -44,12 +44,15 @@ struct users {
 };
 
 /**
- * users_find() - from what clients say of their users, and for root from the module's list of all
+ * users_read() - the pool, its clients, and from what these say of their users, and for root from
+ * the module's list of all, its users
  * @users: where to; users_free() frees it
- * @clients: found
- * @pool: of which they are
+ * @clients: where to
+ * @pool: where to
+ *
+ * Return: 0, or the exit status after a message.
  */
-void users_find(struct users *users, const struct clients *clients, const struct pool *pool);
+int users_read(struct users *users, struct clients *clients, struct pool *pool);
 
 /** users_free() - forget what was found. @users: found */
 void users_free(struct users *users);
