@@ -49,7 +49,7 @@ static uint64_t limit_of(char *directory, size_t length, const char *name)
 	char text[32];
 	uint64_t limit = UINT64_MAX;
 
-	strcpy(directory + length, name);
+	memcpy(directory + length, name, strlen(name) + 1);
 	if (read_file(directory, text, sizeof(text)) && *text >= '0' && *text <= '9')
 		limit = strtoull(text, NULL, 10);
 	directory[length] = 0;

@@ -21,6 +21,9 @@
 #define PAGE PS_PAGE_SIZE
 #define MB   ((size_t)1 << 20)
 
+/* An alignment that no span has. */
+#define BEYOND (2 * PS_ALIGN_MAX)
+
 /* The hooks as jemalloc knows them. */
 typedef struct hooks hooks_t;
 struct hooks {
@@ -115,8 +118,8 @@ static bool what_no_span_can_be_is_mapped(void)
 {
 	size_t before = held();
 	char *large = take(PS_SPAN_MAX + PAGE, PAGE);
-	char *aligned = take(3 * PAGE, 8 * MB);
-	bool kept = large && aligned && (uintptr_t)aligned % (8 * MB) == 0 && held() == before;
+	char *aligned = take(3 * PAGE, BEYOND);
+	bool kept = large && aligned && (uintptr_t)aligned % (BEYOND) == 0 && held() == before;
 
 	if (!kept)
 		return false;
@@ -153,8 +156,8 @@ static bool spans_merge_with_spans_alone(void)
 {
 	char *first = take(2 * PAGE, PAGE);
 	char *second = take(2 * PAGE, PAGE);
-	char *mapping = take(PAGE, 8 * MB);
-	char *other = take(PAGE, 8 * MB);
+	char *mapping = take(PAGE, BEYOND);
+	char *other = take(PAGE, BEYOND);
 	bool kept = !hooks->merge(hooks, first, 2 * PAGE, second, 2 * PAGE, true, 0) &&
 		    !hooks->merge(hooks, mapping, PAGE, other, PAGE, true, 0) &&
 		    hooks->merge(hooks, first, 2 * PAGE, mapping, PAGE, true, 0) &&
@@ -168,7 +171,7 @@ static bool spans_merge_with_spans_alone(void)
 static bool mappings_are_purged_and_spans_are_not(void)
 {
 	char *span = take(4 * PAGE, PAGE);
-	char *mapping = take(4 * PAGE, 8 * MB);
+	char *mapping = take(4 * PAGE, BEYOND);
 	bool kept;
 
 	memset(span, 5, 4 * PAGE);
@@ -182,7 +185,7 @@ static bool mappings_are_purged_and_spans_are_not(void)
 static bool extents_grow_in_place(void)
 {
 	char *extent = take(1600 * PAGE, PAGE);
-	char *mapping = take(PAGE, 8 * MB);
+	char *mapping = take(PAGE, BEYOND);
 	bool zero = true;
 	char *more;
 	bool kept;
