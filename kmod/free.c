@@ -73,7 +73,7 @@ static void settle_unpinned(struct client *client, u64 index)
 		return;
 	}
 	owner_write(&registry->owners, index, 1, owner_word(0, OWNER_RETIRED));
-	account_refund(&client->account, 1);
+	client_refund(client, 1);
 }
 
 static void settle_page(struct client *client, u64 index)
