@@ -26,8 +26,10 @@ module: ## pagespan.ko alone, in build/module-RELEASE
 
 # ---- the library ---------------------------------------------------------------------------
 
-LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard lib/*.c)) kmod/span_map.c
-LIB_ASSEMBLY := $(wildcard lib/*.S)
+LIB_DIRS := lib lib/arena lib/span lib/backend
+LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard $(LIB_DIRS:%=%/*.c))) kmod/span_map.c
+LIB_HEADERS := $(wildcard $(LIB_DIRS:%=%/*.h))
+LIB_ASSEMBLY := $(wildcard lib/arena/*.S)
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o) $(LIB_ASSEMBLY:%.S=$(BUILD)/obj/%.o)
 
 lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) $(BUILD)/include/pagespan/ffi.h ## libpagespan.a and .so alone
@@ -38,10 +40,10 @@ $(BUILD)/obj/lib/%.o $(BUILD)/obj/kmod/%.o: LIB_CFLAGS += -fPIC -fvisibility=hid
 
 # What the slow path of arenas runs while the vector registers are the program's. Where gcc shares
 # parts of addresses a span takes an instruction more.
-$(BUILD)/obj/lib/cache.o $(BUILD)/obj/lib/arena_refill.o: LIB_CFLAGS += -mgeneral-regs-only
+$(BUILD)/obj/lib/span/cache.o $(BUILD)/obj/lib/arena/arena_refill.o: LIB_CFLAGS += -mgeneral-regs-only
 # Short enough that vectors make it longer.
-$(BUILD)/obj/lib/arena.o: LIB_CFLAGS += -mgeneral-regs-only
-$(BUILD)/obj/lib/cache.o: LIB_CFLAGS += $(shell \
+$(BUILD)/obj/lib/arena/arena.o: LIB_CFLAGS += -mgeneral-regs-only
+$(BUILD)/obj/lib/span/cache.o: LIB_CFLAGS += $(shell \
 	$(CC) -Werror -fno-tree-slsr -xc -c /dev/null -o /dev/null 2>/dev/null && echo -fno-tree-slsr)
 
 $(BUILD)/obj/%.o: %.c Makefile

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "backend.h"
-#include "central.h"
+#include "backend/backend.h"
+#include "span/central.h"
 #include "fork.h"
 #include "fork_fault.h"
-#include "pages.h"
+#include "span/pages.h"
 #include "process.h"
-#include "thread_cache.h"
+#include "span/thread_cache.h"
 
 /*
  * The backend that the fork under way copies, NULL if it does not, and in the child

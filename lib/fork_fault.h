@@ -10,7 +10,7 @@
 #ifndef PAGESPAN_FORK_FAULT_H
 #define PAGESPAN_FORK_FAULT_H
 
-#include "backend.h"
+#include "backend/backend.h"
 
 /*
  * From here on, in a child, the first touch of @window, which is not mapped there,

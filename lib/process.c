@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address_space.h"
+#include "backend/address_space.h"
 #include "annotate.h"
-#include "central.h"
+#include "span/central.h"
 #include "counters.h"
 #include "fork.h"
-#include "pages.h"
+#include "span/pages.h"
 #include "process.h"
 #include "report.h"
-#include "thread_cache.h"
+#include "span/thread_cache.h"
 
 #define MB        ((uint64_t)1 << 20)
 #define MEMORY_MB ((uint64_t)1 << 20) /* the most, in MiB */

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "central.h"
+#include "span/central.h"
 #include "counters.h"
-#include "pages.h"
+#include "span/pages.h"
 #include "process.h"
 #include "report.h"
-#include "thread_cache.h"
+#include "span/thread_cache.h"
 
 /* Threads go on while they are asked, so sums may be a little off, but not below 0. */
 static uint64_t difference(uint64_t larger, uint64_t smaller)

@@ -32,7 +32,7 @@ $(BUILD)/host/lib_fuzz $(BUILD)/host/lib_fuzz_sanitized: LIB_TEST_CFLAGS += \
 
 $(BUILD)/host/lib_stack: LIB_TEST_CFLAGS += -Wl,-z,now
 
-LIB_SANITIZED_FROM := $(LIB_TEST_HEADERS) $(LIB_SOURCES) $(wildcard lib/*.h) kmod/span_map.h
+LIB_SANITIZED_FROM := $(LIB_TEST_HEADERS) $(LIB_SOURCES) $(LIB_HEADERS) kmod/span_map.h
 
 define build_sanitized
 	@mkdir -p $(@D)

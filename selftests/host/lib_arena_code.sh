@@ -97,10 +97,10 @@ mkdir -p "$work"
 echo 'KTAP version 1'
 compiler_tests gcc 65
 compiler_tests clang 80
-for object in arena_refill cache; do
-	promise "${object}_has_no_vector_operand" has_no_vector_operand "$build/obj/lib/$object.o"
+for object in arena/arena_refill span/cache; do
+	promise "${object#*/}_has_no_vector_operand" has_no_vector_operand "$build/obj/lib/$object.o"
 done
-slow_path=$build/obj/lib/arena_refill_x86_64.o
+slow_path=$build/obj/lib/arena/arena_refill_x86_64.o
 promise the_slow_path_saves_no_vectors_unless_it_has_to_and_leaves_by_an_untracked_jump \
 	is_general_until_it_leaves "$slow_path"
 promise the_slow_path_begins_with_a_landing_pad begins_with_a_landing_pad "$slow_path"

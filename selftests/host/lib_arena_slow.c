@@ -14,7 +14,7 @@
 #include <ucontext.h>
 #include <unwind.h>
 
-#include "../../lib/arena_registers.h"
+#include "../../lib/arena/arena_registers.h"
 #include "lib_arena_slow.h"
 #include "tap.h"
 

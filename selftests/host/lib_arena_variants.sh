@@ -54,7 +54,7 @@ on_x86_64() {
 		library "$cc-cet" "$cc" ar -fcf-protection
 		variant "$cc-cet" "$work/$cc-cet" '' "$cc" -O2 -fcf-protection
 		status=0
-		readelf -n "$work/$cc-cet"/obj/lib/{arena,arena_refill,arena_refill_x86_64,cache}.o |
+		readelf -n "$work/$cc-cet"/obj/lib/{arena/arena,arena/arena_refill,arena/arena_refill_x86_64,span/cache}.o |
 			grep -c 'IBT, SHSTK' | grep -qx 4 || status=1
 		result "$status" "$cc-cet-is-marked"
 

@@ -98,7 +98,7 @@ with_gcc_and_clang() {
 	for compiler in gcc clang; do
 		object=$tmp/cache_$compiler.o
 		"$compiler" -std=gnu11 -O2 -fPIC -fvisibility=hidden -ftls-model=initial-exec -mgeneral-regs-only \
-			-Ilib/include -Ikmod/uapi -c lib/cache.c -o "$object"
+			-Ilib/include -Ikmod/uapi -c lib/span/cache.c -o "$object"
 		"$test"
 	done
 }
@@ -112,7 +112,7 @@ cached_path_of_gcc_and_clang_calls_nothing() {
 }
 
 object_of_the_library_is_as_good() {
-	object=$build/obj/lib/cache.o
+	object=$build/obj/lib/span/cache.o
 	cached_path_uses_general_registers_only
 	cached_path_calls_nothing
 }

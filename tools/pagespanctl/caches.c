@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../lib/thread_cache.h"
+#include "../../lib/span/thread_cache.h"
 #include "caches.h"
 #include "files.h"
 #include "terminal.h"

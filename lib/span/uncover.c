@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Cached spans that stand where another is to grow. */
 #include "pages.h"
-#include "process.h"
+#include "../process.h"
 #include "thread_cache.h"
 
 static bool is_in(void *span, uint64_t nr_pages, const struct range *range)

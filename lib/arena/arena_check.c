@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "annotate.h"
-#include "process.h"
+#include "../annotate.h"
+#include "../process.h"
 
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>

@@ -23,9 +23,9 @@
 
 #include "address_space.h"
 #include "backend.h"
-#include "counters.h"
+#include "../counters.h"
 #include "descriptor.h"
-#include "process.h"
+#include "../process.h"
 
 /* An eighth of the mappings that Linux allows by default. */
 #define REMAPS_MAX 8192

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "central.h"
-#include "counters.h"
+#include "../counters.h"
 #include "pages.h"
-#include "process.h"
+#include "../process.h"
 
 #define MB ((uint64_t)1 << 20)
 

@@ -6,9 +6,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "counters.h"
+#include "../counters.h"
 #include "pages.h"
-#include "process.h"
+#include "../process.h"
 
 /* Spans of a request for many that is refused. */
 #define GIVEN_AT_ONCE 32

@@ -36,8 +36,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "annotate.h"
-#include "backend.h"
+#include "../annotate.h"
+#include "../backend/backend.h"
 
 /* The bins: 0 is no size's, 1 to 512 are pages, the others 512 and 2 to 8 megablocks. */
 #define BIN_EXACT_MAX MEGABLOCK_PAGES

@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "annotate.h"
+#include "../annotate.h"
 #include "cache.h"
 #include "central.h"
-#include "counters.h"
-#include "debug.h"
+#include "../counters.h"
+#include "../debug.h"
 #include "pages.h"
-#include "process.h"
+#include "../process.h"
 #include "thread_cache.h"
 
 #define SPAN_MAX_PAGES (PS_SPAN_MAX / PS_PAGE_SIZE)

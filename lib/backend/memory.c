@@ -24,14 +24,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../kmod/span_map.h"
+#include "../../kmod/span_map.h"
 #include "address_space.h"
-#include "annotate.h"
+#include "../annotate.h"
 #include "backend.h"
-#include "counters.h"
+#include "../counters.h"
 #include "memory_huge.h"
 #include "memory_size.h"
-#include "process.h"
+#include "../process.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23

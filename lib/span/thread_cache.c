@@ -17,10 +17,10 @@
 #include <time.h>
 
 #include "central.h"
-#include "counters.h"
-#include "memory_size.h"
+#include "../counters.h"
+#include "../backend/memory_size.h"
 #include "pages.h"
-#include "process.h"
+#include "../process.h"
 #include "thread_cache.h"
 
 /* What one thread may come to cache: a part of the pool, and not more than this. */

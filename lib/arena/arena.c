@@ -10,8 +10,8 @@
 #include "arena_check.h"
 #include "arena_chunk.h"
 #include "arena_registers.h"
-#include "cache.h"
-#include "process.h"
+#include "../span/cache.h"
+#include "../process.h"
 
 static void *take_any(uint32_t nr_pages)
 {
