@@ -13,6 +13,9 @@ __attribute__((weak)) void __asan_poison_memory_region(const volatile void *addr
 __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void *address,
 							 size_t bytes);
 
+/* ThreadSanitizer is not told what the caches hand from one thread to another. */
+__attribute__((weak)) void __tsan_init(void);
+
 #ifdef HAVE_MEMCHECK
 /* Of Valgrind's tools only memcheck answers. */
 static bool under_memcheck(void)
@@ -30,10 +33,10 @@ bool annotate_watched(void)
 	if (under_memcheck())
 		return true;
 #endif
-#ifdef ANNOTATE_INLINE
+#if defined(ANNOTATE_INLINE) || defined(__SANITIZE_THREAD__)
 	return false;
 #else
-	return __asan_poison_memory_region;
+	return __asan_poison_memory_region || __tsan_init;
 #endif
 }
 

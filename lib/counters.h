@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the whole process counts; each thread's cache counts its own hits. */
+/* What the whole process counts; the cache of each CPU counts its own hits. */
 #ifndef PAGESPAN_COUNTERS_H
 #define PAGESPAN_COUNTERS_H
 
@@ -8,8 +8,7 @@
 
 /*
  * struct counters - off the fast path, hence atomic
- * @allocated, @freed: spans that took the long way, and those of the caches of
- *	threads that are gone; may be negative: see cache_totals()
+ * @allocated, @freed: spans that took the long way
  * @bytes_taken: from the backend and not given back: held and cached
  *
  * The others are those of struct ps_stats.
@@ -17,7 +16,6 @@
 struct counters {
 	_Atomic uint64_t allocated;
 	_Atomic uint64_t freed;
-	_Atomic uint64_t hits;
 	_Atomic uint64_t bytes_taken;
 	_Atomic uint64_t bytes_peak;
 	_Atomic uint64_t refills;
@@ -25,7 +23,7 @@ struct counters {
 	_Atomic uint64_t flushes;
 	_Atomic uint64_t spans_flushed;
 	_Atomic uint64_t handovers;
-	_Atomic uint64_t splits;
+	_Atomic uint64_t purges;
 	_Atomic uint64_t slot_remaps;
 	_Atomic uint64_t unprotected;
 };

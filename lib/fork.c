@@ -4,21 +4,21 @@
  *
  * A child that starts afresh needs nothing of its parent: what it inherits it
  * drops.  One that continues must find everything at rest, so all locks are held
- * from before the fork until both processes have what they need; threads that
- * are served by their own caches go on.
+ * from before the fork until both processes have what they need, and no CPU has a
+ * cache meanwhile.
  */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
-#include "span/central.h"
+#include "backend/pages.h"
+#include "background.h"
 #include "fork.h"
 #include "fork_fault.h"
-#include "span/pages.h"
 #include "process.h"
-#include "span/thread_cache.h"
+#include "span/cpu_caches.h"
+#include "span/kept.h"
 
 /*
  * The backend that the fork under way copies, NULL if it does not, and in the child
@@ -49,9 +49,9 @@ static void prepare(void)
 	process_lock();
 	if (!backend || process.config.fork != PS_FORK_COPY)
 		return;
-	central_lock();
-	thread_caches_copy_prepare();
-	pages_lock();
+	pages_begin(true);
+	cpu_caches_stop();
+	kept_lock();
 	backend->copy_prepare();
 	copied = backend;
 	continued = NULL;
@@ -63,31 +63,30 @@ static void in_parent(void)
 	if (copied) {
 		fork_fault_end();
 		copied->copy_parent();
-		pages_unlock();
-		thread_caches_copy_parent();
 		copied = NULL;
-		central_unlock();
+		kept_unlock();
+		cpu_caches_go_on();
+		pages_end();
 	}
 	process_unlock();
 }
 
 static void in_child(void)
 {
-	bool whole;
-
 	if (!copied) {
 		process_start_afresh();
 		return;
 	}
 	copy();
 	fork_fault_end();
-	/* The memory backend's pages are copied by fork itself. */
-	whole = continued == copied;
 	copied = NULL;
-	central_reset_lock();
+	kept_reset_lock();
 	pages_reset_lock();
+	pages_open(continued, &process.window);
 	process_continue(continued);
-	thread_caches_copy_child(whole);
+	cpu_caches_go_on_in_child();
+	if (process.config.background)
+		background_start();
 }
 
 int fork_handle(void)

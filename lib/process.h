@@ -22,14 +22,11 @@ struct process {
 
 extern struct process process;
 
-/* The backend in use, opened if need be; NULL with errno. */
-const struct backend *process_backend(void);
-
 /* The backend in use, NULL if none is open. */
 const struct backend *process_opened(void);
 
-/* Opens the window for exported spans if need be; 0 or -errno. */
-int process_open_exports(const struct backend *backend);
+/* From now on it is in use, and everything in struct process constant. */
+void process_publish(const struct backend *backend);
 
 /*
  * In the child of a fork: that no backend is open, and nothing left of the parent's.

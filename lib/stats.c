@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "span/central.h"
+#include "backend/pages.h"
 #include "counters.h"
-#include "span/pages.h"
-#include "process.h"
+#include "open.h"
 #include "report.h"
-#include "span/thread_cache.h"
+#include "span/budget.h"
+#include "span/cpu_caches.h"
 
 /* Threads go on while they are asked, so sums may be a little off, but not below 0. */
 static uint64_t difference(uint64_t larger, uint64_t smaller)
@@ -24,10 +24,11 @@ static uint64_t difference(uint64_t larger, uint64_t smaller)
 static struct ps_stats collect(const struct backend *backend)
 {
 	struct cache_totals totals = {0};
-	uint64_t cached;
+	uint64_t kept, cached;
 
-	thread_caches_total(&totals);
-	cached = totals.bytes + central_bytes();
+	cpu_caches_total(&totals);
+	kept = budget_kept_bytes();
+	cached = totals.bytes + kept;
 	return (struct ps_stats){
 		.spans_allocated = totals.allocated + counters.allocated,
 		.spans_freed = totals.freed + counters.freed,
@@ -36,16 +37,17 @@ static struct ps_stats collect(const struct backend *backend)
 		.bytes_pool = backend->pool_pages() * PS_PAGE_SIZE,
 		.bytes_cached = cached,
 		.bytes_limit = pages_limit(),
-		.cache_hits = totals.hits + counters.hits,
+		.cache_hits = totals.allocated,
 		.refills = counters.refills,
 		.spans_refilled = counters.spans_refilled,
 		.flushes = counters.flushes,
 		.spans_flushed = counters.spans_flushed,
 		.handovers = counters.handovers,
-		.splits = counters.splits,
+		.purges = counters.purges,
 		.slot_remaps = counters.slot_remaps,
-		.threads = totals.threads,
+		.caches = totals.caches,
 		.unprotected = counters.unprotected,
+		.bytes_kept = kept,
 	};
 }
 
@@ -80,11 +82,12 @@ static void report(void)
 		"pagespan: KiB held %" PRIu64 ", cached %" PRIu64 ", most of both %" PRIu64 "\n"
 		"pagespan: refills %" PRIu64 " of %" PRIu64 " spans, flushes %" PRIu64
 		" of %" PRIu64 "\n"
-		"pagespan: handovers %" PRIu64 ", splits %" PRIu64 ", slots remapped %" PRIu64 "\n",
+		"pagespan: handovers %" PRIu64 ", KiB purged %" PRIu64 ", slots remapped %" PRIu64
+		"\n",
 		backend->name, stats.bytes_pool >> 10, stats.spans_allocated, stats.spans_freed,
 		stats.cache_hits, stats.bytes_held >> 10, stats.bytes_cached >> 10,
 		stats.bytes_peak >> 10, stats.refills, stats.spans_refilled, stats.flushes,
-		stats.spans_flushed, stats.handovers, stats.splits, stats.slot_remaps);
+		stats.spans_flushed, stats.handovers, stats.purges >> 10, stats.slot_remaps);
 }
 
 void report_at_exit(void)

@@ -7,11 +7,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "../open.h"
+#include "../span/cache.h"
 #include "arena_check.h"
 #include "arena_chunk.h"
 #include "arena_registers.h"
-#include "../span/cache.h"
-#include "../process.h"
 
 static void *take_any(uint32_t nr_pages)
 {

@@ -45,7 +45,7 @@ struct request {
 /*
  * struct backend - a source of pages
  * @name: what ps_backend() says
- * @open: makes @window; called by one thread, before all others.
+ * @open: makes @window, as @config says; called by one thread, before all others.
  *	0 or -errno, and then nothing is left open.
  * @pool_pages: what there is to give out at most
  * @alloc: takes spans; how many, their first pages in @firsts, or -errno
@@ -57,6 +57,9 @@ struct request {
  *	then on.
  * @owned: whether a page is owned by this process, and in @nr_pages how many from
  *	there on are like it, or fewer; at most as many as @nr_pages says before
+ * @move: makes the contents of pages those of others, by changing what is mapped
+ *	where, and those of the former undefined; false if it does not.  NULL if it
+ *	never does
  * @map_export: makes @window->export_base; 0 or -errno
  * @export: makes a dma-buf; its descriptor, or -errno
  * @forget: in the child of a fork, drops what open() made; the pages are not
@@ -69,12 +72,13 @@ struct request {
  */
 struct backend {
 	const char *name;
-	int (*open)(struct window *window);
+	int (*open)(const struct ps_config *config, struct window *window);
 	uint64_t (*pool_pages)(void);
 	int (*alloc)(const struct request *request, uint64_t *firsts);
 	int (*alloc_at)(const struct range *range, unsigned int flags);
 	uint32_t (*free)(const struct range *ranges, uint32_t count);
 	bool (*owned)(uint64_t first, uint64_t *nr_pages);
+	bool (*move)(uint64_t from, uint64_t to, uint64_t nr_pages);
 	int (*map_export)(struct window *window);
 	int (*export)(const struct range *range);
 	void (*forget)(void);

@@ -21,11 +21,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../counters.h"
 #include "address_space.h"
 #include "backend.h"
-#include "../counters.h"
 #include "descriptor.h"
-#include "../process.h"
 
 /* An eighth of the mappings that Linux allows by default. */
 #define REMAPS_MAX 8192
@@ -115,7 +114,7 @@ static void close_spare(void)
 	descriptor_close(&device.spare[1]);
 }
 
-static int device_open(struct window *window)
+static int device_open(const struct ps_config *config, struct window *window)
 {
 	struct pagespan_info info = {.size = sizeof(info)};
 	int fd = open("/dev/pagespan", O_RDWR | O_CLOEXEC);
@@ -137,7 +136,7 @@ static int device_open(struct window *window)
 	device.base = map_aligned_window();
 	if (!device.base)
 		goto unmap;
-	if (process.config.fork == PS_FORK_COPY)
+	if (config->fork == PS_FORK_COPY)
 		open_spare();
 	*window = (struct window){
 		.base = device.base,

@@ -25,13 +25,12 @@
 #include <unistd.h>
 
 #include "../../kmod/span_map.h"
-#include "address_space.h"
 #include "../annotate.h"
-#include "backend.h"
 #include "../counters.h"
+#include "address_space.h"
+#include "backend.h"
 #include "memory_huge.h"
 #include "memory_size.h"
-#include "../process.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -44,6 +43,7 @@ static struct {
 	size_t metadata_bytes;
 	char *base;
 	uint64_t opened;
+	bool debug;       /* what is free faults */
 	bool unprotected; /* debug mode has given up protecting what is free */
 } memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -61,12 +61,12 @@ static char *address_of(uint64_t index)
 #define OPEN_SHARE 8
 
 /* What was asked for in pages, or else what this process may use of the machine. */
-static uint64_t wanted_pages(void)
+static uint64_t wanted_pages(uint64_t bytes)
 {
 	uint64_t pages;
 
-	if (process.config.memory_bytes)
-		return process.config.memory_bytes / PS_PAGE_SIZE;
+	if (bytes)
+		return bytes / PS_PAGE_SIZE;
 	if (annotate_watched())
 		return WATCHED_PAGES;
 	pages = memory_size() / PS_PAGE_SIZE;
@@ -74,10 +74,10 @@ static uint64_t wanted_pages(void)
 }
 
 /* Reserves as much as can be had of what is wanted; 0 if that is nothing. */
-static uint64_t reserve(void)
+static uint64_t reserve(uint64_t bytes)
 {
 	uint64_t left = address_space_left() / PS_PAGE_SIZE;
-	uint64_t nr_pages = wanted_pages();
+	uint64_t nr_pages = wanted_pages(bytes);
 
 	if (nr_pages > left)
 		nr_pages = left;
@@ -103,9 +103,9 @@ static int make_map(uint64_t nr_pages)
 	return 0;
 }
 
-static int memory_open(struct window *window)
+static int memory_open(const struct ps_config *config, struct window *window)
 {
-	uint64_t nr_pages = reserve();
+	uint64_t nr_pages = reserve(config->memory_bytes);
 	size_t bytes = nr_pages * PS_PAGE_SIZE;
 
 	if (!nr_pages)
@@ -115,6 +115,7 @@ static int memory_open(struct window *window)
 		return -ENOMEM;
 	}
 	memory.opened = 0;
+	memory.debug = config->debug;
 	memory.unprotected = false;
 	*window = (struct window){.base = memory.base, .nr_pages = nr_pages, .fd = -1};
 	return 0;
@@ -176,7 +177,7 @@ static void protect(uint64_t first, uint64_t nr_pages)
  */
 static bool make_accessible(uint64_t first, uint64_t nr_pages)
 {
-	return (process.config.debug && !memory.unprotected) ||
+	return (memory.debug && !memory.unprotected) ||
 	       !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
 }
 
@@ -299,7 +300,7 @@ static int alloc_at_opening(const struct range *range)
 /* Of pages that were allocated just now; else they are not. */
 static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	if (process.config.debug && !unprotect(first, nr_pages)) {
+	if (memory.debug && !unprotect(first, nr_pages)) {
 		span_map_free(&memory.map, first, nr_pages);
 		return false;
 	}
@@ -379,7 +380,7 @@ static bool free_range(const struct range *range)
 {
 	if (!is_open(range) || span_map_free(&memory.map, range->first, range->nr_pages))
 		return false;
-	if (process.config.debug) {
+	if (memory.debug) {
 		drop(range->first, range->nr_pages);
 		protect(range->first, range->nr_pages);
 	}
@@ -391,7 +392,7 @@ static uint32_t memory_free(const struct range *ranges, uint32_t count)
 {
 	uint32_t i;
 
-	if (!process.config.debug)
+	if (!memory.debug)
 		for (i = 0; i < count; i++)
 			drop(ranges[i].first, ranges[i].nr_pages);
 	pthread_mutex_lock(&memory.lock);

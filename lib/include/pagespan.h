@@ -18,9 +18,8 @@
  *            reserved.  Used when the device can be opened.
  *   memory   one anonymous reservation of this process, no module needed.
  *
- * Freed spans are cached, first by the thread that freed them, then centrally,
- * and go back to the backend in bulk.  The caches are bounded, decay, and are
- * emptied by ps_trim(); a thread's cache ends with the thread.
+ * Freed spans are cached, first by the CPU that freed them, for sizes up to 2 MiB,
+ * then by the process, in one map of the pages that it keeps: see Caches.
  *
  * The first call that needs a backend chooses one, once per process.  These
  * environment variables are read then; ps_init() can take their place, and
@@ -32,6 +31,12 @@
  *                        or the least memory limit of the cgroups that the process
  *                        is in, or 1 GiB under Valgrind).  See Memory.
  *   PAGESPAN_FORK        "fresh" (default) or "copy", see Fork.
+ *   PAGESPAN_CACHE_MB    what the caches may hold together, in MiB (0 to 1048576), see
+ *                        Caches.
+ *   PAGESPAN_DECAY_MS    for how long the process keeps pages that it does not need,
+ *                        in milliseconds (0 to 3600000; default: 1000), see Caches.
+ *   PAGESPAN_BACKGROUND  "1": a thread of the library's gives back what is idle while
+ *                        all others sleep, see Caches.
  *   PAGESPAN_DEBUG       "1": nothing is cached, so that a freed page faults at
  *                        once when it is touched (SIGBUS on the device, SIGSEGV
  *                        on the memory backend), and freeing a page that is not
@@ -42,6 +47,24 @@
  *                        error says so.
  *   PAGESPAN_STATS       "1": the counters of ps_stats() are printed on standard
  *                        error when the process exits.
+ *
+ * Caches: each CPU has one, not each thread, of 2 MiB and a share of a sixteenth of
+ * what the process holds; a thread costs nothing.  Behind them the process keeps
+ * free pages that cost nothing to take again: the kernel still backs them, or on the
+ * device the process still owns them.  Any size and alignment up to 2 MiB is cut
+ * from them, and what lies side by side is one run.  By default it keeps, on the
+ * memory backend, 96 MiB and a quarter of what is held, and not more than a quarter
+ * of the pool; on the device so much that it and the caches of CPUs together are no
+ * more than 2 MiB for each CPU and a sixteenth of what is held.  With
+ * PAGESPAN_BACKGROUND=1 both backends keep what the memory backend does.
+ * PAGESPAN_CACHE_MB is what all of it may be together, 0 for nothing.
+ *
+ * Of the pages that are kept, as many as no call has needed for PAGESPAN_DECAY_MS go
+ * back, the longest runs first: by whatever thread next calls what its CPU's cache
+ * cannot serve, or by the library's own, if there is one.  All of them go back when
+ * the cgroup or the machine runs short of memory, and whatever is cached anywhere
+ * before a request is refused.  On the device, whoever is refused has the others
+ * asked for what they keep, and waits up to 10 ms for it.
  *
  * Memory: what the memory backend reserves is address space that cannot be
  * accessed, as much as can be had of it, and under RLIMIT_AS half of what is
@@ -93,7 +116,14 @@
  * the child.
  *
  * Valgrind's memcheck and AddressSanitizer are told which pages are allocated.
- * Under the first, or in a program built with the second, nothing is cached.
+ * Under the first, or in a program built with the second or with ThreadSanitizer,
+ * nothing is cached.
+ *
+ * Restartable sequences make the caches of CPUs (Linux 4.18, and glibc 2.35 or another
+ * that registers them).  Where there are none, a cache is whoever's that gets its lock,
+ * at about four times the cost.  A child of vfork(), or of clone() that shares memory
+ * without being a thread, must not call the library before it executes another
+ * program: it is not registered.
  */
 #ifndef PAGESPAN_H
 #define PAGESPAN_H
@@ -143,11 +173,17 @@ void *ps_span_alloc(size_t bytes);
 /* The span is for ps_span_export(): it comes from no cache and goes to none. */
 #define PS_EXPORT 0x8u
 
+/*
+ * The span will grow: it is placed where the run of free pages behind it is longest, or
+ * like any other where no such place can be had.
+ */
+#define PS_GROWS 0x10u
+
 /**
  * ps_span_alloc_ex() - allocate a span that has to be a certain way
  * @bytes: as ps_span_alloc()
  * @align: of the address: 0, or a power of two from PS_PAGE_SIZE to PS_ALIGN_MAX
- * @flags: PS_ZERO, PS_HUGE, PS_POPULATE, PS_EXPORT, or 0
+ * @flags: PS_ZERO, PS_HUGE, PS_POPULATE, PS_EXPORT, PS_GROWS, or 0
  *
  * Freed by ps_span_free() like any other.  An alignment above 2 MiB is looked
  * for at one address after another, and comes from no cache.
@@ -181,9 +217,11 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans);
  * which only PAGESPAN_DEBUG=1 makes a fault for certain.
  *
  * Return: 0, or -EINVAL when the arguments are off or the range does not start
- * inside the memory that spans of this process come from; then nothing has
- * changed.  To free a page that the process does not own is undefined, as a
- * second free() is, except under PAGESPAN_DEBUG=1, which aborts.  Unlike
+ * inside the memory that spans of this process come from, or is seen to be free
+ * already: it is what was freed last of its size on this CPU, or has a page that the
+ * process keeps; then nothing has changed.  To free a page that the process does not
+ * own is undefined otherwise, as a second free() is, and where it comes to light
+ * later the process aborts with a message; PAGESPAN_DEBUG=1 aborts at once.  Unlike
  * munmap, never -ENOMEM.
  */
 int ps_span_free(void *ptr, size_t bytes);
@@ -194,14 +232,30 @@ int ps_span_free(void *ptr, size_t bytes);
  * @old_bytes: their size
  * @new_bytes: the size wanted, from @old_bytes to PS_SPAN_MAX
  *
- * The pages added are undefined in content.  Pages that the calling thread or
- * the central cache holds count as free, and what is cached goes back where the
- * limit would refuse, as for an allocation.
+ * The pages added are undefined in content.  Pages in any cache of the process count
+ * as free, and what is cached goes back where the limit would refuse, as for an
+ * allocation.
  *
  * Return: 0; -ENOMEM if the pages behind are not all free, or the limit is
  * reached, or -EINVAL for arguments that are off; then nothing has changed.
  */
 int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes);
+
+/**
+ * ps_span_resize() - make a span larger or smaller, elsewhere if need be
+ * @ptr: page-aligned start of pages the caller owns, not from PS_EXPORT
+ * @old_bytes: their size
+ * @new_bytes: the size wanted, as ps_span_alloc()
+ *
+ * Shrinking frees the pages at the end.  Growing is ps_span_extend() where the pages
+ * behind are free, else the contents move to another span and the old one is free;
+ * the memory backend moves large ones by changing the page table instead of copying.
+ * The pages added are undefined in content.
+ *
+ * Return: the span, or NULL with errno as ps_span_alloc(), and EINVAL for a range
+ * that is not inside the memory that spans come from; then nothing has changed.
+ */
+void *ps_span_resize(void *ptr, size_t old_bytes, size_t new_bytes);
 
 /**
  * ps_span_export() - make a dma-buf of pages
@@ -219,20 +273,29 @@ int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes);
 int ps_span_export(void *ptr, size_t bytes);
 
 /**
- * ps_trim() - give cached spans back to the backend
- * @keep_bytes: a multiple of PS_PAGE_SIZE; how much the central cache may keep
+ * ps_trim() - give cached pages back to the backend
+ * @keep_bytes: a multiple of PS_PAGE_SIZE; how much the process may go on keeping
  *
- * The calling thread's cache and the central one at once, every other thread's
- * the next time its cache cannot serve it.
+ * Empties the caches of all CPUs, and of the pages that the process keeps gives back
+ * what is more than @keep_bytes.  What other threads free meanwhile is cached again.
  *
  * Return: 0, or -EINVAL (@keep_bytes).
  */
 int ps_trim(size_t keep_bytes);
 
 /**
- * ps_thread_flush() - hand the calling thread's cached spans to the central cache
+ * ps_reclaim() - give back everything that is cached
  *
- * For a thread that is going to sleep for long.  The end of a thread does it.
+ * As ps_trim(0).
+ *
+ * Return: how many bytes went back to the backend.
+ */
+uint64_t ps_reclaim(void);
+
+/**
+ * ps_thread_flush() - nothing any more
+ *
+ * Threads cache nothing: CPUs do.  Kept for programs that call it.
  */
 void ps_thread_flush(void);
 
@@ -241,8 +304,8 @@ void ps_thread_flush(void);
  * @bytes: a multiple of PS_PAGE_SIZE; 0 or UINT64_MAX for no limit (the default)
  *
  * Counts what is held and what is cached.  An allocation that would exceed the
- * limit first makes the calling thread's cache and the central one give back
- * what they hold, then fails with ENOMEM.  What fails counts nowhere, and makes
+ * limit first makes all caches give back what they hold, then fails with ENOMEM.
+ * What fails counts nowhere, and makes
  * no request of another thread fail that fits.  A limit below what is taken frees
  * nothing; it only refuses more.  A child of a fork starts without one.
  *
@@ -267,6 +330,9 @@ enum ps_fork {
 	PS_FORK_COPY = 2,
 };
 
+/* For ps_config.decay_ms: nothing is kept that the caches of CPUs cannot hold. */
+#define PS_DECAY_AT_ONCE UINT32_MAX
+
 /**
  * struct ps_config - choices that ps_init() makes
  * @backend: "device", "memory", or NULL to ask PAGESPAN_BACKEND
@@ -276,6 +342,11 @@ enum ps_fork {
  * @limit_bytes: as ps_limit_set()
  * @fork: enum ps_fork
  * @debug: 1 for debug mode; 0 to ask PAGESPAN_DEBUG
+ * @cache_bytes: as PAGESPAN_CACHE_MB, in bytes, a multiple of PS_PAGE_SIZE up to
+ *               1 TiB; 0 to ask that variable
+ * @decay_ms: as PAGESPAN_DECAY_MS, up to 3600000, or PS_DECAY_AT_ONCE; 0 to ask that
+ *            variable
+ * @background: 1 for a thread of the library's; 0 to ask PAGESPAN_BACKGROUND
  *
  * All zeros is what happens without ps_init().  Members will be added at the
  * end, with 0 for what happens without them.
@@ -286,6 +357,9 @@ struct ps_config {
 	uint64_t limit_bytes;
 	uint32_t fork;
 	uint32_t debug;
+	uint64_t cache_bytes;
+	uint32_t decay_ms;
+	uint32_t background;
 };
 
 /**
@@ -310,19 +384,20 @@ int ps_init(const struct ps_config *config, size_t size);
  * @bytes_held: owned by callers now; what is cached is not
  * @bytes_peak: the most that was held and cached together at one time
  * @bytes_pool: what the backend can give out at most, to everybody together
- * @bytes_cached: in caches now, all threads' and the central one
+ * @bytes_cached: in caches now, those of CPUs and what the process keeps
  * @bytes_limit: as set by ps_limit_set(), or UINT64_MAX
- * @cache_hits: allocations that a thread's own cache served, without the long way
+ * @cache_hits: allocations that the cache of a CPU served, without the long way
  * @refills: calls that took spans from the backend
  * @spans_refilled: spans they took
  * @flushes: calls that gave pages back to the backend
  * @spans_flushed: spans they gave
- * @handovers: batches of spans that the central cache gave to a thread
- * @splits: cached spans cut to serve a request for a smaller size
+ * @handovers: requests served from the pages that the process keeps
+ * @purges: bytes that went back for their age, or because too much was kept
  * @slot_remaps: 2 MiB parts of the device's window mapped anew, to take a huge
  *               page again
- * @threads: threads that have a cache now
+ * @caches: CPUs that have a cache
  * @unprotected: frees in debug mode after which the pages could not be protected
+ * @bytes_kept: of @bytes_cached, what the process keeps behind the caches of CPUs
  *
  * Counted since the process's first call, or since fork.  Arenas are counted
  * through the spans they use.  While other threads allocate and free, the
@@ -342,10 +417,11 @@ struct ps_stats {
 	uint64_t flushes;
 	uint64_t spans_flushed;
 	uint64_t handovers;
-	uint64_t splits;
+	uint64_t purges;
 	uint64_t slot_remaps;
-	uint64_t threads;
+	uint64_t caches;
 	uint64_t unprotected;
+	uint64_t bytes_kept;
 };
 
 /**

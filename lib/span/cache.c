@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a thread's cache serves at once; thread_cache.h says how it is built.
+ * What the cache of a CPU serves at once; cpu_cache.h says how it is built.
  *
- * This file is compiled for general registers only, and nothing here calls
- * anything but the long way, last: arenas call cache_take() and cache_put() where
- * the compiler believes that every register survives.
+ * This file is compiled for general registers only, and nothing here calls anything but the long
+ * way, last: arenas call cache_take() and cache_put() where the compiler believes that every
+ * register survives.
  */
 #include "cache.h"
+#include "cpu_cache.h"
+#include "long_way.h"
 #include "pagespan.h"
-#include "thread_cache.h"
 
-static struct thread_cache no_cache;
+struct cpu_caches cpu_caches;
+void *cpu_cache_table[NO_CPUS + CPUS_MOST];
+const struct bin no_cache[NR_BINS];
+_Thread_local uint32_t cpu_cache_hint;
 
-_Thread_local struct thread_cache *thread_cache = &no_cache;
-
-void thread_cache_set(struct thread_cache *cache)
-{
-	thread_cache = cache ? cache : &no_cache;
-}
+/* A sequence that something comes between is begun again so often; gdb's stepi always does. */
+#define TRIES 3
 
 /*
  * Rotated by the bits of a page, a multiple of PS_PAGE_SIZE is a number of pages, and
@@ -33,30 +33,121 @@ static inline uint64_t bytes_of(uint64_t nr_pages)
 	return nr_pages << 12 | nr_pages >> 52;
 }
 
+/* The first call of one thread may be under way while another looks. */
+#define LOAD(member) __atomic_load_n(&cpu_caches.member, __ATOMIC_RELAXED)
+
+static inline void *take_at_once(uint64_t nr_pages)
+{
+#ifdef HAVE_RSEQ
+	return rseq_take(cpu_caches.rseq, cpu_cache_of_cpu0(), nr_pages,
+			 offsetof(struct cpu_cache, taken));
+#else
+	(void)nr_pages;
+	return NULL;
+#endif
+}
+
+static inline bool give_at_once(void *span, uint64_t nr_pages)
+{
+#ifdef HAVE_RSEQ
+	return rseq_give(cpu_caches.rseq, cpu_cache_of_cpu0(), nr_pages, span);
+#else
+	(void)span;
+	(void)nr_pages;
+	return false;
+#endif
+}
+
+static inline void *take_aligned_at_once(uint64_t nr_pages, uint64_t bits)
+{
+#ifdef HAVE_RSEQ
+	return rseq_take_aligned(cpu_caches.rseq, cpu_cache_of_cpu0(), nr_pages,
+				 offsetof(struct cpu_cache, taken), bits);
+#else
+	(void)nr_pages;
+	(void)bits;
+	return NULL;
+#endif
+}
+
+/* The cache of the thread, locked; NULL if it has none, or it is busy. */
+static inline struct cpu_cache *lock_own(void)
+{
+	void *cache =
+		__atomic_load_n(&cpu_cache_table[NO_CPUS - 1 + cpu_cache_hint], __ATOMIC_RELAXED);
+
+	return cpu_cache_hint && cache != no_cache && cache_lock(cache) ? cache : NULL;
+}
+
+static inline void *take_locked(uint64_t nr_pages, uint64_t bits)
+{
+	struct cpu_cache *cache = lock_own();
+	void *span;
+
+	if (!cache)
+		return NULL;
+	span = locked_take(cache, nr_pages, bits);
+	cache->taken[nr_pages] += span != NULL;
+	cache_unlock(cache);
+	return span;
+}
+
+static inline bool give_locked(void *span, uint64_t nr_pages)
+{
+	struct cpu_cache *cache = lock_own();
+	bool given;
+
+	if (!cache)
+		return false;
+	given = locked_give(cache, nr_pages, span);
+	cache_unlock(cache);
+	return given;
+}
+
+static inline void *take(uint64_t nr_pages, uint64_t bits)
+{
+	void *span = NULL;
+	int tries;
+
+	if (nr_pages - 1 < LOAD(take_bins)) {
+		for (tries = 0; tries < TRIES && !span; tries++)
+			span = take_aligned_at_once(nr_pages, bits);
+	} else if (nr_pages - 1 < LOAD(locked_bins)) {
+		span = take_locked(nr_pages, bits);
+	}
+	if (span)
+		annotate_allocated(span, bytes_of(nr_pages));
+	return span;
+}
+
 void *cache_take(uint32_t nr_pages)
 {
-	struct thread_cache *cache = thread_cache;
-	uint32_t bin = bin_of(nr_pages);
+	return take(nr_pages, 0);
+}
 
-	if (!cache->head[bin] && !cache_load_spare(cache, bin))
-		return NULL;
-	return cache_pop(cache, bin);
+void *cache_take_aligned(uint32_t nr_pages, uint64_t align)
+{
+	return take(nr_pages, align - 1);
 }
 
 bool cache_put(void *span, uint32_t nr_pages)
 {
-	struct thread_cache *cache = thread_cache;
-	uint64_t page = pages_of((uint64_t)((char *)span - cache->base));
-	uint32_t bin = bin_of(nr_pages);
+	uint64_t page = pages_of((uint64_t)((char *)span - LOAD(base)));
+	int tries;
 
-	if (page >= cache->nr_pages || nr_pages > cache->nr_pages - page ||
-	    !may_be_cached(page, nr_pages))
+	if (page >= LOAD(nr_pages) || nr_pages > LOAD(nr_pages) - page ||
+	    (nr_pages == MEGABLOCK_PAGES && page % MEGABLOCK_PAGES))
 		return false;
-	if (!cache->room[bin] && !cache_make_spare(cache, bin))
-		return false;
-	cache->room[bin]--;
-	cache_push(cache, bin, span, page);
-	return true;
+	if (nr_pages - 1ul < LOAD(take_bins)) {
+		annotate_freed(span, bytes_of(nr_pages));
+		for (tries = 0; tries < TRIES; tries++)
+			if (give_at_once(span, nr_pages))
+				return true;
+	} else if (nr_pages - 1ul < LOAD(locked_bins)) {
+		annotate_freed(span, bytes_of(nr_pages));
+		return give_locked(span, nr_pages);
+	}
+	return false;
 }
 
 static __attribute__((noinline)) void *alloc_other(uint64_t nr_pages)
@@ -69,11 +160,15 @@ static __attribute__((noinline)) void *alloc_other(uint64_t nr_pages)
 void *ps_span_alloc(size_t bytes)
 {
 	uint64_t nr_pages = pages_of(bytes);
-	struct thread_cache *cache = thread_cache;
+	void *span;
 
-	if (__builtin_expect(nr_pages > BIN_EXACT_MAX || !cache->head[nr_pages], 0))
+	if (__builtin_expect(nr_pages - 1 >= LOAD(take_bins), 0))
 		return alloc_other(nr_pages);
-	return cache_pop(cache, nr_pages);
+	span = take_at_once(nr_pages);
+	if (__builtin_expect(!span, 0))
+		return alloc_other(nr_pages);
+	annotate_allocated(span, bytes);
+	return span;
 }
 
 static __attribute__((noinline)) int free_other(void *ptr, uint64_t nr_pages)
@@ -83,35 +178,15 @@ static __attribute__((noinline)) int free_other(void *ptr, uint64_t nr_pages)
 	return span_free_long(ptr, bytes_of(nr_pages));
 }
 
-static __attribute__((noinline)) int free_without_room(void *ptr, uint64_t nr_pages)
-{
-	thread_cache->room[nr_pages] = 0;
-	return free_other(ptr, nr_pages);
-}
-
-/* A span of 2 MiB is the only one of an exact size that has to be aligned. */
-static __attribute__((noinline)) int free_large(void *ptr, uint64_t nr_pages, uint64_t page,
-						struct thread_cache *cache)
-{
-	if (nr_pages != MEGABLOCK_PAGES || page >= cache->nr_pages ||
-	    !may_be_cached(page, MEGABLOCK_PAGES))
-		return free_other(ptr, nr_pages);
-	if (__builtin_expect(--cache->room[MEGABLOCK_PAGES] < 0, 0))
-		return free_without_room(ptr, MEGABLOCK_PAGES);
-	cache_push(cache, MEGABLOCK_PAGES, ptr, page);
-	return 0;
-}
-
 int ps_span_free(void *ptr, size_t bytes)
 {
-	struct thread_cache *cache = thread_cache;
-	uint64_t page = pages_of((uint64_t)((char *)ptr - cache->base));
+	uint64_t page = pages_of((uint64_t)((char *)ptr - LOAD(base)));
 	uint64_t nr_pages = pages_of(bytes);
 
-	if (__builtin_expect(page >= cache->nr_pages || nr_pages >= MEGABLOCK_PAGES, 0))
-		return free_large(ptr, nr_pages, page, cache);
-	if (__builtin_expect(--cache->room[nr_pages] < 0, 0))
-		return free_without_room(ptr, nr_pages);
-	cache_push(cache, nr_pages, ptr, page);
+	if (__builtin_expect(page >= LOAD(nr_pages) || nr_pages - 1 >= LOAD(give_bins), 0))
+		return free_other(ptr, nr_pages);
+	annotate_freed(ptr, bytes);
+	if (__builtin_expect(!give_at_once(ptr, nr_pages), 0))
+		return free_other(ptr, nr_pages);
 	return 0;
 }

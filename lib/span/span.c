@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Spans, the long way: checking arguments, and everything that a thread's cache
- * does not serve at once (cache.c).
+ * Spans, the long way: checking arguments, and everything that the cache of a CPU does not serve
+ * at once (cache.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,75 +9,101 @@
 #include <string.h>
 
 #include "../annotate.h"
-#include "cache.h"
-#include "central.h"
+#include "../backend/pages.h"
 #include "../counters.h"
 #include "../debug.h"
-#include "pages.h"
-#include "../process.h"
-#include "thread_cache.h"
+#include "../open.h"
+#include "budget.h"
+#include "cache.h"
+#include "cpu_cache.h"
+#include "house.h"
+#include "long_way.h"
+#include "refill.h"
+#include "window.h"
 
 #define SPAN_MAX_PAGES (PS_SPAN_MAX / PS_PAGE_SIZE)
 
-/* A cached span up to this size is cleared sooner than the backend gives a clear one. */
+/* A span up to this size is cleared sooner than the backend gives a clear one. */
 #define CLEAR_PAGES 64
 
-static bool is_size(size_t bytes)
+#define FLAGS       (PS_ZERO | PS_HUGE | PS_POPULATE | PS_EXPORT | PS_GROWS)
+
+/* Which only the backend knows to give. */
+#define BACKEND_FLAGS (PS_HUGE | PS_EXPORT | PS_GROWS)
+
+bool is_span_size(size_t bytes)
 {
 	return bytes && bytes % PS_PAGE_SIZE == 0 && bytes <= PS_SPAN_MAX;
 }
 
-/* What huge pages need, where a run allows it. */
-static uint32_t preferred_align(const struct request *request)
-{
-	return request->nr_pages >= MEGABLOCK_PAGES && request->align_pages < MEGABLOCK_PAGES ?
-		       MEGABLOCK_PAGES :
-		       request->align_pages;
-}
-
 /* ---- allocation ---------------------------------------------------------------------------- */
 
-/* Gives back what is cached, before a request is made once more, alone. */
-static void reclaim(void)
+/* What huge pages need, where a run allows it. */
+static struct request preferred(const struct request *request)
 {
-	thread_cache_give_back();
-	central_trim(0);
-	thread_caches_trim();
+	struct request aligned = *request;
+
+	if (request->nr_pages >= MEGABLOCK_PAGES && request->align_pages < MEGABLOCK_PAGES)
+		aligned.align_pages = MEGABLOCK_PAGES;
+	return aligned;
 }
 
-/* One span, aligned better than it has to be if it can be. */
-static int take_one(const struct backend *backend, const struct request *request, uint64_t *first,
-		    enum pages_company company)
+static bool may_be_cached(const struct request *request)
 {
-	struct request preferred = *request;
+	return !(request->flags & BACKEND_FLAGS) && request->align_pages <= MEGABLOCK_PAGES;
+}
+
+static bool has_bin(uint64_t nr_pages)
+{
+	return nr_pages - 1 < BIN_MAX;
+}
+
+static void *address_of(uint64_t first)
+{
+	return process.window.base + first * PS_PAGE_SIZE;
+}
+
+/* Between pages_begin() and pages_end(), as are the next two. */
+static int take_fresh(const struct request *request, uint64_t *first)
+{
+	struct request aligned = preferred(request);
 	int nr;
 
-	preferred.align_pages = preferred_align(request);
-	nr = pages_take(backend, &preferred, first, company);
-	if (nr == -ENOMEM && preferred.align_pages != request->align_pages)
-		nr = pages_take(backend, request, first, company);
+	if (may_be_cached(request) && !(request->flags & PS_ZERO) &&
+	    budget_take_joined(&aligned, first))
+		return 1;
+	nr = pages_take(&aligned, first);
+	if (nr == -ENOMEM && aligned.align_pages != request->align_pages)
+		nr = pages_take(request, first);
 	return nr;
 }
 
-/* As pages_take(), refused for good. */
-static int take_or_reclaim(const struct backend *backend, const struct request *request,
-			   uint64_t *first)
+/* What the process keeps goes back as far as it is needed; and at last, when nobody else is under
+ * way, all that is cached anywhere. */
+static int take_or_reclaim(const struct request *request, uint64_t *first)
 {
-	int nr = take_one(backend, request, first, PAGES_TOGETHER);
+	int nr;
 
+	do {
+		pages_begin(false);
+		nr = take_fresh(request, first);
+		pages_end();
+	} while (nr == -ENOMEM && budget_reclaim(request->nr_pages));
 	if (nr != -ENOMEM)
 		return nr;
-	reclaim();
-	return take_one(backend, request, first, PAGES_ALONE);
+	pages_begin(true);
+	house_clear();
+	nr = take_fresh(request, first);
+	pages_end();
+	return nr;
 }
 
 /* From the backend; NULL with errno. */
-static void *alloc_direct(const struct backend *backend, const struct request *request)
+static void *alloc_fresh(const struct backend *backend, const struct request *request)
 {
 	size_t bytes = request->nr_pages * PS_PAGE_SIZE;
 	char *base = process.window.base;
 	uint64_t first;
-	char *span;
 	int nr;
 
 	if (request->flags & PS_EXPORT) {
@@ -89,21 +115,49 @@ static void *alloc_direct(const struct backend *backend, const struct request *r
 		}
 		base = process.window.export_base;
 	}
-	nr = take_or_reclaim(backend, request, &first);
+	nr = take_or_reclaim(request, &first);
 	if (nr < 0) {
 		errno = -nr;
 		return NULL;
 	}
 	counters_add(&counters.allocated, 1);
-	span = base + first * PS_PAGE_SIZE;
-	annotate_long_allocated(span, bytes, request->flags & PS_ZERO);
+	annotate_long_allocated(base + first * PS_PAGE_SIZE, bytes, request->flags & PS_ZERO);
+	return base + first * PS_PAGE_SIZE;
+}
+
+/* Of what is kept; its contents are what they were.  NULL if there is none. */
+static void *alloc_kept(const struct request *request)
+{
+	struct request aligned = preferred(request);
+	uint64_t first;
+
+	if (!budget_take_kept(&aligned, &first))
+		return NULL;
+	counters_add(&counters.allocated, 1);
+	annotate_long_allocated(address_of(first), request->nr_pages * PS_PAGE_SIZE, false);
+	return address_of(first);
+}
+
+/* With others for the CPU's cache; NULL if there is none. */
+static void *alloc_refilling(uint32_t nr_pages)
+{
+	void *span = refill(nr_pages);
+
+	if (!span)
+		return NULL;
+	counters_add(&counters.allocated, 1);
+	annotate_long_allocated(span, nr_pages * PS_PAGE_SIZE, false);
 	return span;
 }
 
 void *span_alloc_long(uint64_t nr_pages)
 {
 	const struct backend *backend;
-	struct thread_cache *cache;
+	struct request request = {
+		.nr_pages = (uint32_t)nr_pages,
+		.align_pages = 1,
+		.count = 1,
+	};
 	void *span;
 
 	if (!nr_pages || nr_pages > SPAN_MAX_PAGES) {
@@ -113,17 +167,9 @@ void *span_alloc_long(uint64_t nr_pages)
 	backend = process_backend();
 	if (!backend)
 		return NULL;
-	cache = bin_of(nr_pages) ? thread_cache_get() : NULL;
-	if (cache) {
-		span = thread_cache_refill(cache, bin_of(nr_pages));
-		if (span)
-			return span;
-	}
-	return alloc_direct(backend, &(struct request){
-					     .nr_pages = (uint32_t)nr_pages,
-					     .align_pages = 1,
-					     .count = 1,
-				     });
+	house_keep();
+	span = has_bin(nr_pages) ? alloc_refilling(request.nr_pages) : alloc_kept(&request);
+	return span ? span : alloc_fresh(backend, &request);
 }
 
 /* What is mapped already is not hurt by it: nothing is in it yet, or zeros are. */
@@ -135,21 +181,44 @@ static void touch(char *span, size_t bytes)
 		((volatile char *)span)[at] = 0;
 }
 
-/* A span that may come from a cache; NULL if there is none, or the backend is the better source. */
-static void *alloc_cached(size_t bytes, unsigned int flags)
+/*
+ * Batches come aligned to their spans' size where that is a power of two, so most of what is
+ * aligned is cached like the rest.
+ */
+static char *alloc_refilling_aligned(const struct request *request)
 {
-	uint32_t nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE);
-	char *span = cache_take(nr_pages);
+	uint32_t nr_pages = request->nr_pages;
+	struct range range;
+	char *span;
 
-	if (!span && (nr_pages > CLEAR_PAGES || flags & PS_POPULATE))
+	if (!has_bin(nr_pages) || (request->align_pages > 1 &&
+				   (nr_pages % request->align_pages || nr_pages & (nr_pages - 1))))
 		return NULL;
+	span = alloc_refilling(nr_pages);
+	range = (struct range){span_page(span), nr_pages};
+	if (!span || range.first % request->align_pages == 0)
+		return span;
+	counters_add(&counters.allocated, -1ul);
+	annotate_long_freed(span, nr_pages * PS_PAGE_SIZE);
+	budget_give(&range, 1);
+	return NULL;
+}
+
+/* A span that is had without the backend, or a small one; NULL if there is none. */
+static char *alloc_cached(const struct request *request)
+{
+	size_t bytes = request->nr_pages * PS_PAGE_SIZE;
+	char *span = cache_take_aligned(request->nr_pages, request->align_pages * PS_PAGE_SIZE);
+
+	if (!span && request->nr_pages <= CLEAR_PAGES && !(request->flags & PS_POPULATE))
+		span = alloc_refilling_aligned(request);
 	if (!span)
-		span = ps_span_alloc(bytes);
+		span = alloc_kept(request);
 	if (!span)
 		return NULL;
-	if (flags & PS_ZERO)
+	if (request->flags & PS_ZERO)
 		memset(span, 0, bytes);
-	else if (flags & PS_POPULATE)
+	else if (request->flags & PS_POPULATE)
 		touch(span, bytes);
 	return span;
 }
@@ -163,9 +232,9 @@ void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags)
 		.count = 1,
 		.flags = flags,
 	};
-	void *span;
+	void *span = NULL;
 
-	if (!is_size(bytes) || flags & ~(PS_ZERO | PS_HUGE | PS_POPULATE | PS_EXPORT) ||
+	if (!is_span_size(bytes) || flags & ~FLAGS ||
 	    (align && (align & (align - 1) || align < PS_PAGE_SIZE || align > PS_ALIGN_MAX))) {
 		errno = EINVAL;
 		return NULL;
@@ -175,23 +244,19 @@ void *ps_span_alloc_ex(size_t bytes, size_t align, unsigned int flags)
 	backend = process_backend();
 	if (!backend)
 		return NULL;
-	if (!(flags & (PS_HUGE | PS_EXPORT)) &&
-	    request.align_pages <= cached_align(request.nr_pages)) {
-		span = alloc_cached(bytes, flags);
-		if (span)
-			return span;
+	if (may_be_cached(&request)) {
+		house_keep();
+		span = alloc_cached(&request);
 	}
-	span = alloc_direct(backend, &request);
+	if (span)
+		return span;
+	span = alloc_fresh(backend, &request);
 	if (span && flags & PS_POPULATE)
 		touch(span, bytes);
 	return span;
 }
 
-static void free_spans(size_t bytes, void *const *spans, size_t count)
-{
-	while (count--)
-		ps_span_free(spans[count], bytes);
-}
+/* ---- many ----------------------------------------------------------------------------------- */
 
 /* Makes addresses of the indices of first pages, in their place. */
 static void indices_to_spans(void **spans, size_t count, size_t bytes)
@@ -202,40 +267,60 @@ static void indices_to_spans(void **spans, size_t count, size_t bytes)
 	_Static_assert(sizeof(first) == sizeof(*spans), "one goes where the other was");
 	for (i = 0; i < count; i++) {
 		memcpy(&first, &spans[i], sizeof(first));
-		spans[i] = process.window.base + first * PS_PAGE_SIZE;
+		spans[i] = address_of(first);
 		annotate_long_allocated(spans[i], bytes, false);
 	}
 }
 
-/* As take_one(), for many; the indices of their first pages go where their addresses will. */
-static int take_all(const struct backend *backend, const struct request *request, size_t count,
-		    void **spans, enum pages_company company)
+static void give_spans(uint32_t nr_pages, const uint64_t *firsts, size_t count)
 {
-	uint64_t *firsts = (uint64_t *)(void *)spans;
-	struct request preferred = *request;
-	int ret;
+	struct range range;
 
-	preferred.align_pages = preferred_align(request);
-	ret = pages_take_all(backend, &preferred, count, firsts, company);
-	if (ret == -ENOMEM && preferred.align_pages != request->align_pages)
-		ret = pages_take_all(backend, request, count, firsts, company);
-	return ret;
+	while (count--) {
+		range = (struct range){firsts[count], nr_pages};
+		budget_give(&range, 1);
+	}
 }
 
-static int take_all_or_reclaim(const struct backend *backend, const struct request *request,
-			       size_t count, void **spans)
+/* All or none.  What was taken is given back before another request can be alone. */
+static int take_all(const struct request *each, size_t count, uint64_t *firsts, bool alone)
 {
-	int ret = take_all(backend, request, count, spans, PAGES_TOGETHER);
+	struct request request = *each;
+	size_t have = 0;
+	int nr = 1;
 
-	if (ret != -ENOMEM)
-		return ret;
-	reclaim();
-	return take_all(backend, request, count, spans, PAGES_ALONE);
+	pages_begin(alone);
+	if (alone)
+		house_clear();
+	for (; have < count && nr > 0; have += nr > 0 ? (size_t)nr : 0) {
+		size_t left = count - have;
+
+		request.count = left < BACKEND_MAX_COUNT ? (uint32_t)left : BACKEND_MAX_COUNT;
+		nr = (int)budget_take_kept(&request, firsts + have);
+		if (!nr)
+			nr = budget_take_fresh(&request, firsts + have);
+	}
+	if (have < count)
+		give_spans(each->nr_pages, firsts, have);
+	pages_end();
+	return have < count ? nr : 0;
+}
+
+/* Aligned better than they have to be, if they can be. */
+static int take_all_or_reclaim(const struct request *each, size_t count, uint64_t *firsts)
+{
+	struct request aligned = preferred(each);
+	int ret = take_all(&aligned, count, firsts, false);
+
+	if (ret == -ENOMEM && aligned.align_pages != each->align_pages)
+		ret = take_all(each, count, firsts, false);
+	if (ret == -ENOMEM)
+		ret = take_all(each, count, firsts, true);
+	return ret;
 }
 
 int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 {
-	const struct backend *backend;
 	struct request request = {
 		.nr_pages = (uint32_t)(bytes / PS_PAGE_SIZE),
 		.align_pages = 1,
@@ -243,16 +328,17 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 	size_t have = 0;
 	int ret;
 
-	if (!is_size(bytes) || !count)
+	if (!is_span_size(bytes) || !count)
 		return -EINVAL;
-	backend = process_backend();
-	if (!backend)
+	if (!process_backend())
 		return -errno;
+	house_keep();
 	while (have < count && (spans[have] = cache_take(request.nr_pages)))
 		have++;
-	ret = take_all_or_reclaim(backend, &request, count - have, spans + have);
+	ret = take_all_or_reclaim(&request, count - have, (uint64_t *)(void *)(spans + have));
 	if (ret) {
-		free_spans(bytes, spans, have);
+		while (have--)
+			ps_span_free(spans[have], bytes);
 		return ret;
 	}
 	indices_to_spans(spans + have, count - have, bytes);
@@ -260,34 +346,17 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans)
 	return 0;
 }
 
-/* ---- pages that are allocated ---------------------------------------------------------------- */
+/* ---- freeing -------------------------------------------------------------------------------- */
 
-static bool is_inside(const char *base, const char *ptr, size_t bytes)
+/* -EINVAL if a page is free already, or in debug mode not owned. */
+static int give(const struct backend *backend, void *ptr, const char *base, struct range *range)
 {
-	size_t window_bytes = process.window.nr_pages * PS_PAGE_SIZE;
-	size_t offset = (size_t)ptr - (size_t)base;
-
-	return base && offset < window_bytes && bytes <= window_bytes - offset;
-}
-
-/* The base of the window that a range is in; NULL if it is in none, or no range of pages. */
-static char *window_of(const void *ptr, size_t bytes)
-{
-	if (!bytes || bytes % PS_PAGE_SIZE || (uintptr_t)ptr % PS_PAGE_SIZE)
-		return NULL;
-	if (is_inside(process.window.base, ptr, bytes))
-		return process.window.base;
-	if (is_inside(process.window.export_base, ptr, bytes))
-		return process.window.export_base;
-	return NULL;
-}
-
-static struct range range_in(const char *base, const void *ptr, size_t bytes)
-{
-	return (struct range){
-		.first = (uint64_t)((const char *)ptr - base) / PS_PAGE_SIZE,
-		.nr_pages = bytes / PS_PAGE_SIZE,
-	};
+	if (base != process.window.base)
+		return pages_give(range, 1);
+	if (!budget_give(range, 1))
+		return 0;
+	debug_bad_free(backend, ptr, range);
+	return -EINVAL;
 }
 
 int span_free_long(void *ptr, size_t bytes)
@@ -295,116 +364,19 @@ int span_free_long(void *ptr, size_t bytes)
 	const struct backend *backend = process_opened();
 	const char *base = backend ? window_of(ptr, bytes) : NULL;
 	struct range range;
-	uint32_t bin;
+	int ret = -ENOSPC;
 
 	if (!base)
 		return -EINVAL;
+	house_keep();
 	range = range_in(base, ptr, bytes);
-	bin = bin_of(range.nr_pages);
-	if (bin && base == process.window.base) {
-		struct thread_cache *cache = thread_cache_get();
-
-		if (cache && thread_cache_accept(cache, bin, ptr))
-			return 0;
-	}
+	if (base == process.window.base && has_bin(range.nr_pages))
+		ret = refill_accept(ptr, (uint32_t)range.nr_pages);
+	if (ret != -ENOSPC)
+		return ret;
 	annotate_long_freed(ptr, bytes);
-	if (pages_give(backend, &range, 1)) {
-		debug_bad_free(backend, ptr, &range);
-		return -EINVAL;
-	}
-	counters_add(&counters.freed, 1);
-	return 0;
-}
-
-/* Gives back what is cached of these pages; false if nothing is. */
-static bool uncover(const struct range *range)
-{
-	bool own = thread_cache_uncover(range);
-
-	return central_uncover(range) || own;
-}
-
-/* As pages_take_at(), refused for good: with what is cached there, and at the limit anywhere. */
-static int take_at_or_reclaim(const struct backend *backend, const struct range *range)
-{
-	int ret = pages_take_at(backend, range, PAGES_TOGETHER);
-
-	if (ret == -EBUSY && uncover(range))
-		ret = pages_take_at(backend, range, PAGES_TOGETHER);
-	if (ret == -ENOMEM)
-		reclaim();
-	if (ret == -ENOMEM || ret == -EBUSY)
-		ret = pages_take_at(backend, range, PAGES_ALONE);
-	return ret == -EBUSY ? -ENOMEM : ret;
-}
-
-int ps_span_extend(void *ptr, size_t old_bytes, size_t new_bytes)
-{
-	const struct backend *backend = process_opened();
-	const char *base = backend ? window_of(ptr, old_bytes) : NULL;
-	char *end = (char *)ptr + old_bytes;
-	struct range more;
-	int ret;
-
-	if (!base || !is_size(new_bytes) || new_bytes < old_bytes)
-		return -EINVAL;
-	if (new_bytes == old_bytes)
-		return 0;
-	if (window_of(ptr, new_bytes) != base)
-		return -ENOMEM;
-	more = range_in(base, end, new_bytes - old_bytes);
-	ret = take_at_or_reclaim(backend, &more);
+	ret = give(backend, ptr, base, &range);
 	if (!ret)
-		annotate_long_allocated(end, new_bytes - old_bytes, false);
+		counters_add(&counters.freed, 1);
 	return ret;
-}
-
-int ps_span_export(void *ptr, size_t bytes)
-{
-	const struct backend *backend = process_opened();
-	const char *base = backend && is_size(bytes) ? window_of(ptr, bytes) : NULL;
-	struct range range;
-
-	if (!base)
-		return -EINVAL;
-	range = range_in(base, ptr, bytes);
-	if (backend == &backend_device && base != process.window.export_base)
-		return -EINVAL;
-	return backend->export(&range);
-}
-
-/* ---- caches and limits --------------------------------------------------------------------- */
-
-int ps_trim(size_t keep_bytes)
-{
-	if (keep_bytes % PS_PAGE_SIZE)
-		return -EINVAL;
-	if (!process_opened())
-		return 0;
-	thread_cache_give_back();
-	central_trim(keep_bytes);
-	thread_caches_trim();
-	return 0;
-}
-
-void ps_thread_flush(void)
-{
-	if (process_opened())
-		thread_cache_hand_over();
-}
-
-int ps_limit_set(uint64_t bytes)
-{
-	if (bytes % PS_PAGE_SIZE && bytes != UINT64_MAX)
-		return -EINVAL;
-	process_opened();
-	pages_limit_set(bytes);
-	return 0;
-}
-
-const char *ps_backend(void)
-{
-	const struct backend *backend = process_backend();
-
-	return backend ? backend->name : NULL;
 }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+/* The library's own thread. */
+#include "background.h"
+
+void background_start(void)
+{
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "batch.h"
+#include "budget.h"
+#include "cpu_cache.h"
+
+static void flush(struct batch *batch)
+{
+	static const char message[] = "pagespan: pages were freed that are free already\n";
+
+	if (batch->count && budget_give(batch->ranges, batch->count)) {
+		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+		abort();
+	}
+	batch->count = 0;
+}
+
+void batch_add(struct batch *batch, const void *span, uint32_t nr_pages)
+{
+	struct range range = {
+		.first = (uint64_t)((const char *)span - cpu_caches.base) / PS_PAGE_SIZE,
+		.nr_pages = nr_pages,
+	};
+
+	batch->any = true;
+	if (batch->count && ranges_join(&batch->ranges[batch->count - 1], &range))
+		return;
+	if (batch->count == RANGES_MOST)
+		flush(batch);
+	batch->ranges[batch->count++] = range;
+}
+
+bool batch_end(struct batch *batch)
+{
+	flush(batch);
+	return batch->any;
+}

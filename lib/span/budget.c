@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/* What a process keeps of what it has freed: how much, and how it goes back. */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "../backend/pages.h"
+#include "../backend/ranges.h"
+#include "../counters.h"
+#include "budget.h"
+#include "kept.h"
+
+/* What goes back on one tick, so that whoever it falls to does not wait for long. */
+#define TICK_PAGES (8 * (uint64_t)MEGABLOCK_PAGES)
+
+/* Where the budget is exceeded a part of it goes besides, so that the next one does not exceed it.
+ */
+#define SLACK_SHARE 8
+
+/* Of a range that is kept in part, the pages that are looked at one by one. */
+#define MIXED_PAGES 1024
+
+/* A span this large is worth a look for what lies beside a run that is too short for it. */
+#define JOINED_PAGES (8 * MEGABLOCK_PAGES)
+
+static struct {
+	struct budget_rules rules;
+	_Atomic int64_t granted;
+} budget;
+
+static bool keeps(void)
+{
+	return budget.rules.most_bytes;
+}
+
+uint64_t budget_kept_bytes(void)
+{
+	return kept_pages() * PS_PAGE_SIZE;
+}
+
+uint64_t budget_held_bytes(void)
+{
+	uint64_t taken = atomic_load_explicit(&counters.bytes_taken, memory_order_relaxed);
+	uint64_t kept = budget_kept_bytes();
+
+	return taken > kept ? taken - kept : 0;
+}
+
+void budget_granted(int64_t bytes)
+{
+	atomic_fetch_add_explicit(&budget.granted, bytes, memory_order_relaxed);
+}
+
+static uint64_t most_pages(void)
+{
+	const struct budget_rules *rules = &budget.rules;
+	uint64_t granted = (uint64_t)atomic_load_explicit(&budget.granted, memory_order_relaxed);
+	uint64_t bytes = rules->fixed_bytes;
+
+	if (rules->share)
+		bytes += budget_held_bytes() / rules->share;
+	if (bytes > rules->most_bytes)
+		bytes = rules->most_bytes;
+	if (rules->with_caches)
+		bytes = bytes > granted ? bytes - granted : 0;
+	return bytes / PS_PAGE_SIZE;
+}
+
+/* ---- pages that go back --------------------------------------------------------------------- */
+
+/* At least so many if they are kept, and a megablock more at most; how many. */
+static uint64_t purge(uint64_t want)
+{
+	struct range ranges[RANGES_MOST];
+	uint64_t nr_pages = 0;
+	uint32_t count;
+
+	do {
+		count = kept_take_longest(want - nr_pages, ranges, RANGES_MOST);
+		nr_pages += ranges_pages(ranges, count);
+		if (count)
+			pages_give(ranges, count);
+	} while (count == RANGES_MOST && nr_pages < want);
+	return nr_pages;
+}
+
+static void purge_excess(void)
+{
+	uint64_t most = most_pages();
+	uint64_t pages = kept_pages();
+
+	if (pages <= most)
+		return;
+	pages = purge(pages - most + most / SLACK_SHARE);
+	counters_add(&counters.purges, pages * PS_PAGE_SIZE);
+}
+
+uint64_t budget_trim(uint64_t keep_bytes)
+{
+	uint64_t kept = budget_kept_bytes();
+
+	return kept > keep_bytes ? purge((kept - keep_bytes) / PS_PAGE_SIZE) * PS_PAGE_SIZE : 0;
+}
+
+bool budget_reclaim(uint32_t nr_pages)
+{
+	return purge(nr_pages);
+}
+
+bool budget_tick(void)
+{
+	uint64_t old;
+	bool is_new = kept_tick(TICK_PAGES, &old);
+
+	if (old)
+		counters_add(&counters.purges, purge(old) * PS_PAGE_SIZE);
+	return is_new;
+}
+
+uint32_t budget_next_tick(void)
+{
+	return kept_pages() ? kept_next_tick() : UINT32_MAX;
+}
+
+/* ---- taking and giving ---------------------------------------------------------------------- */
+
+uint32_t budget_take_kept(const struct request *request, uint64_t *firsts)
+{
+	uint32_t nr = kept_take(request, firsts);
+
+	if (nr)
+		counters_add(&counters.handovers, 1);
+	return nr;
+}
+
+/* Several in one run, for any pages of it can be freed; if there is none so long, what there is. */
+int budget_take_fresh(const struct request *request, uint64_t *firsts)
+{
+	struct request run = *request;
+	uint32_t i;
+
+	run.nr_pages *= request->count;
+	run.count = 1;
+	if (request->count == 1 || request->nr_pages % request->align_pages ||
+	    pages_take(&run, firsts) != 1)
+		return pages_take(request, firsts);
+	for (i = 1; i < request->count; i++)
+		firsts[i] = firsts[i - 1] + request->nr_pages;
+	return (int)request->count;
+}
+
+/* Pages that are not kept, beside a run that is. */
+static bool take_beside(const struct range *run, uint64_t nr_pages, uint32_t align, uint64_t *first)
+{
+	uint64_t more = nr_pages - run->nr_pages;
+	struct range behind = {run->first + run->nr_pages, more};
+	struct range before = {run->first - more, more};
+
+	*first = run->first;
+	if (run->first % align == 0 && !pages_take_at(&behind))
+		return true;
+	*first = before.first;
+	return run->first >= more && before.first % align == 0 && !pages_take_at(&before);
+}
+
+bool budget_take_joined(const struct request *request, uint64_t *first)
+{
+	uint64_t nr_pages = request->nr_pages;
+	struct range run;
+
+	if (nr_pages < JOINED_PAGES)
+		return false;
+	run = kept_take_run(nr_pages / 2, nr_pages - 1);
+	if (!run.nr_pages)
+		return false;
+	if (take_beside(&run, nr_pages, request->align_pages, first))
+		return true;
+	kept_give(&run, 1);
+	return false;
+}
+
+int budget_take(const struct request *request, uint64_t *firsts)
+{
+	int nr = (int)budget_take_kept(request, firsts);
+
+	if (nr)
+		return nr;
+	pages_begin(false);
+	nr = budget_take_fresh(request, firsts);
+	pages_end();
+	return nr;
+}
+
+static void give_back(struct range range, bool kept)
+{
+	if (kept)
+		budget_give(&range, 1);
+	else
+		pages_give(&range, 1);
+}
+
+/* Pages of which some are kept; none are taken if one cannot be. */
+static int take_mixed(const struct range *range)
+{
+	uint64_t taken = 0, nr;
+	uint64_t kept_bits[MIXED_PAGES / 64] = {0};
+	bool kept;
+
+	while (taken < range->nr_pages) {
+		struct range rest = {range->first + taken, range->nr_pages - taken};
+
+		nr = kept_take_alike(&rest, &kept);
+		rest.nr_pages = nr;
+		if (!kept && pages_take_at(&rest))
+			break;
+		for (; nr; nr--, taken++)
+			kept_bits[taken / 64] |= (uint64_t)kept << taken % 64;
+	}
+	if (taken == range->nr_pages)
+		return 0;
+	while (taken--)
+		give_back((struct range){range->first + taken, 1},
+			  kept_bits[taken / 64] >> taken % 64 & 1);
+	return -EBUSY;
+}
+
+int budget_take_at(const struct range *range)
+{
+	int ret = kept_take_at(range);
+
+	if (!ret)
+		return 0;
+	pages_begin(false);
+	ret = pages_take_at(range);
+	if (ret == -EBUSY && kept_pages() && range->nr_pages <= MIXED_PAGES)
+		ret = take_mixed(range);
+	else if (ret && budget_trim(0))
+		ret = pages_take_at(range);
+	pages_end();
+	return ret;
+}
+
+int budget_give(struct range *ranges, uint32_t count)
+{
+	if (!keeps())
+		return pages_give(ranges, count);
+	count = ranges_merge(ranges, count);
+	if (kept_give(ranges, count))
+		return -EINVAL;
+	purge_excess();
+	return 0;
+}
+
+/* ---- the beginning and the end -------------------------------------------------------------- */
+
+int budget_open(const struct window *window, const struct budget_rules *rules)
+{
+	budget.rules = *rules;
+	budget.granted = 0;
+	return keeps() ? kept_open(window->nr_pages, rules->decay_ms) : 0;
+}
+
+void budget_forget(void)
+{
+	if (keeps())
+		kept_forget();
+	budget.rules = (struct budget_rules){0};
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The budget: what a process keeps of what it has freed, behind the caches of its CPUs.
+ *
+ * The pages that are kept are the free pages of a span map of their own over the window: to the
+ * backend they are in use, and to the caller they cost nothing to take again, for the memory
+ * backend has not dropped them and the device's are still this client's.  Any size and alignment
+ * is cut from them, and they merge as they come back.
+ *
+ *	in use (by the caller, or in a cache) ──budget_give()──► kept ──purge──► free (the
+ *backend's) ▲                                          │               │
+ *	                └──────────────budget_take()───────────────┴───────────────┘
+ *
+ * Two rules send pages back.  There are never more kept than fit the budget; and what no call
+ * has needed for decay_ms goes, a part at a time, on the long ways of whoever comes, or of the
+ * library's own thread.  The longest runs go first, in whole megablocks as far as there are any,
+ * so that huge pages stay whole.
+ */
+#ifndef PAGESPAN_BUDGET_H
+#define PAGESPAN_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../backend/backend.h"
+
+/*
+ * struct budget_rules
+ * @fixed_bytes: what may be kept if nothing is held
+ * @share: and of what is held one part in so many
+ * @most_bytes: in all
+ * @with_caches: what CPUs may cache counts against it
+ * @decay_ms: how long pages are kept that are not needed; 0 for not at all
+ */
+struct budget_rules {
+	uint64_t fixed_bytes;
+	uint32_t share;
+	uint64_t most_bytes;
+	bool with_caches;
+	uint32_t decay_ms;
+};
+
+/* Makes the budget of a window; 0 or -errno. */
+int budget_open(const struct window *window, const struct budget_rules *rules);
+
+/* In the child of a fork, drops it all. */
+void budget_forget(void);
+
+/*
+ * Takes spans as backend->alloc() does, those that are kept first: how many, or -errno.  They
+ * may be fewer than asked, and are where they cut up the least.
+ */
+int budget_take(const struct request *request, uint64_t *firsts);
+
+/* Only of what is kept; how many, 0 for none. */
+uint32_t budget_take_kept(const struct request *request, uint64_t *firsts);
+
+/* Only of what is not.  Between pages_begin() and pages_end(). */
+int budget_take_fresh(const struct request *request, uint64_t *firsts);
+
+/*
+ * A large span of which the longest run that is kept makes more than a half, if the rest lies
+ * beside it.  Between pages_begin() and pages_end().
+ */
+bool budget_take_joined(const struct request *request, uint64_t *first);
+
+/* Takes exactly these pages; 0, -EBUSY or -ENOMEM. */
+int budget_take_at(const struct range *range);
+
+/* Takes ranges in, which it sorts and merges; -EINVAL if a page of them was free already. */
+int budget_give(struct range *ranges, uint32_t count);
+
+/* Gives back what is kept beyond so much; how many bytes that is. */
+uint64_t budget_trim(uint64_t keep_bytes);
+
+/* Gives back as much of it as a request for so many pages may need; false if nothing is kept. */
+bool budget_reclaim(uint32_t nr_pages);
+
+/* Bytes that the caches of CPUs may come to hold, for budget_rules.with_caches. */
+void budget_granted(int64_t bytes);
+
+uint64_t budget_kept_bytes(void);
+
+/* What callers hold, and what is in the caches of CPUs. */
+uint64_t budget_held_bytes(void);
+
+/*
+ * Lets what is old go back, a part at a time.  True once in a quarter of the time that pages are
+ * kept: what else is due from time to time is due then.
+ */
+bool budget_tick(void);
+
+/* How many milliseconds from now there may be something to do; UINT32_MAX for never. */
+uint32_t budget_next_tick(void);
+
+#endif

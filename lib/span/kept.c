@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+/* The map of the pages that a process keeps. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "../../kmod/span_map.h"
+#include "decay.h"
+#include "kept.h"
+
+static struct {
+	pthread_mutex_t lock;
+	struct span_map map; /* what is kept is free in it */
+	struct decay decay;
+	_Atomic uint64_t pages; /* may be read without the lock */
+	void *metadata;
+	size_t metadata_bytes;
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void kept_lock(void)
+{
+	pthread_mutex_lock(&kept.lock);
+}
+
+void kept_unlock(void)
+{
+	pthread_mutex_unlock(&kept.lock);
+}
+
+void kept_reset_lock(void)
+{
+	kept.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+uint64_t kept_pages(void)
+{
+	return atomic_load_explicit(&kept.pages, memory_order_relaxed);
+}
+
+const _Atomic uint64_t *kept_pages_counter(void)
+{
+	return &kept.pages;
+}
+
+/* ---- with the lock held --------------------------------------------------------------------- */
+
+static void note(void)
+{
+	uint64_t pages = span_map_free_pages(&kept.map);
+
+	atomic_store_explicit(&kept.pages, pages, memory_order_relaxed);
+	decay_note(&kept.decay, pages);
+}
+
+/*
+ * A span that is aligned, if one is found at once: a run that is longer has one in it, of which
+ * the ends go back.
+ */
+static int64_t take_aligned(uint32_t nr_pages, uint32_t align_pages)
+{
+	uint64_t slack = align_pages - 1;
+	int64_t run;
+	uint64_t head;
+
+	if (nr_pages + slack > SPAN_MAP_MAX_SPAN)
+		return -ENOMEM;
+	run = span_map_alloc(&kept.map, (uint32_t)(nr_pages + slack), 1);
+	if (run < 0)
+		return run;
+	head = -(uint64_t)run & slack;
+	if (head)
+		span_map_free(&kept.map, (uint64_t)run, head);
+	if (slack - head)
+		span_map_free(&kept.map, (uint64_t)run + head + nr_pages, slack - head);
+	return run + (int64_t)head;
+}
+
+/* Bounded, for what is not found here the backend may have. */
+static int64_t search(uint32_t nr_pages, uint32_t align_pages)
+{
+	struct span_map_search search = {.nr_pages = nr_pages, .align_pages = align_pages};
+
+	return span_map_alloc_step(&kept.map, &search);
+}
+
+/* Spans whose number of pages is a power of two are aligned to it where that is no trouble. */
+static uint32_t natural_align(const struct request *request)
+{
+	uint32_t nr_pages = request->nr_pages;
+
+	if (nr_pages > MEGABLOCK_PAGES)
+		nr_pages = MEGABLOCK_PAGES;
+	else if (nr_pages & (nr_pages - 1))
+		return request->align_pages;
+	return nr_pages > request->align_pages ? nr_pages : request->align_pages;
+}
+
+/* The best run; a longer one instead if that is what it takes to be aligned. */
+static int64_t take_best(const struct request *request, uint32_t nr_pages)
+{
+	uint32_t natural = natural_align(request);
+	int64_t best = span_map_alloc(&kept.map, nr_pages, 1);
+	int64_t aligned;
+
+	if (best < 0 || (uint64_t)best % natural == 0)
+		return best;
+	aligned = take_aligned(nr_pages, natural);
+	if (aligned < 0 && (uint64_t)best % request->align_pages == 0)
+		return best;
+	span_map_free(&kept.map, (uint64_t)best, nr_pages);
+	return aligned < 0 ? search(nr_pages, request->align_pages) : aligned;
+}
+
+static uint32_t take_single_pages(const struct request *request, uint64_t *firsts)
+{
+	uint32_t nr = 0, more;
+
+	do {
+		more = span_map_alloc_pages(&kept.map, firsts + nr, request->count - nr);
+		nr += more;
+	} while (more && nr < request->count);
+	return nr;
+}
+
+/* All in one run, which will come back as one; else one by one. */
+static uint32_t take(const struct request *request, uint64_t *firsts)
+{
+	uint64_t whole = (uint64_t)request->nr_pages * request->count;
+	int64_t first = -ENOMEM;
+	uint32_t nr = 0;
+
+	if (request->count > 1 && whole <= SPAN_MAP_MAX_SPAN &&
+	    request->nr_pages % request->align_pages == 0)
+		first = take_best(request, (uint32_t)whole);
+	if (first >= 0) {
+		for (; nr < request->count; nr++)
+			firsts[nr] = (uint64_t)first + nr * (uint64_t)request->nr_pages;
+	} else if (request->nr_pages == 1 && request->align_pages == 1) {
+		nr = take_single_pages(request, firsts);
+	} else {
+		while (nr < request->count && (first = take_best(request, request->nr_pages)) >= 0)
+			firsts[nr++] = (uint64_t)first;
+	}
+	if (nr)
+		note();
+	return nr;
+}
+
+/*
+ * Up to so many pages that are to go back: of the longest run, and whole megablocks of it if it
+ * has any.
+ */
+static struct range take_longest(uint64_t want)
+{
+	uint64_t longest = span_map_longest_run(&kept.map);
+	uint64_t nr_pages = longest < SPAN_MAP_MAX_SPAN ? longest : SPAN_MAP_MAX_SPAN;
+	uint64_t megablocks = (want + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
+	int64_t first = -ENOMEM;
+
+	if (megablocks > nr_pages / MEGABLOCK_PAGES)
+		megablocks = nr_pages / MEGABLOCK_PAGES;
+	for (; first < 0 && megablocks; megablocks /= 2) {
+		struct range range = {0, megablocks * MEGABLOCK_PAGES};
+
+		first = take_aligned((uint32_t)range.nr_pages, MEGABLOCK_PAGES);
+		if (first < 0)
+			continue;
+		range.first = (uint64_t)first;
+		return range;
+	}
+	if (nr_pages > want)
+		nr_pages = want;
+	if (!nr_pages)
+		return (struct range){0};
+	return (struct range){(uint64_t)span_map_alloc(&kept.map, (uint32_t)nr_pages, 1), nr_pages};
+}
+
+/* ---- everything else ------------------------------------------------------------------------ */
+
+uint32_t kept_take(const struct request *request, uint64_t *firsts)
+{
+	uint32_t nr;
+
+	if (!kept_pages())
+		return 0;
+	kept_lock();
+	nr = take(request, firsts);
+	kept_unlock();
+	return nr;
+}
+
+int kept_take_at(const struct range *range)
+{
+	int ret;
+
+	if (!kept_pages())
+		return -EBUSY;
+	kept_lock();
+	ret = span_map_alloc_at(&kept.map, range->first, range->nr_pages);
+	if (!ret)
+		note();
+	kept_unlock();
+	return ret;
+}
+
+/* With the lock held. */
+static bool take_page(uint64_t page)
+{
+	return !span_map_alloc_at(&kept.map, page, 1);
+}
+
+uint64_t kept_take_alike(const struct range *range, bool *is_kept)
+{
+	uint64_t nr_pages = 1;
+
+	kept_lock();
+	*is_kept = take_page(range->first);
+	for (; nr_pages < range->nr_pages; nr_pages++) {
+		bool taken = take_page(range->first + nr_pages);
+
+		if (taken == *is_kept)
+			continue;
+		if (taken)
+			span_map_free(&kept.map, range->first + nr_pages, 1);
+		break;
+	}
+	note();
+	kept_unlock();
+	return nr_pages;
+}
+
+uint32_t kept_take_longest(uint64_t nr_pages, struct range *ranges, uint32_t most)
+{
+	uint64_t taken = 0;
+	uint32_t count;
+
+	if (!kept_pages())
+		return 0;
+	kept_lock();
+	for (count = 0; count < most && taken < nr_pages; count++) {
+		ranges[count] = take_longest(nr_pages - taken);
+		if (!ranges[count].nr_pages)
+			break;
+		taken += ranges[count].nr_pages;
+	}
+	note();
+	kept_unlock();
+	return count;
+}
+
+struct range kept_take_run(uint64_t least, uint64_t most)
+{
+	struct range run = {0};
+	uint64_t longest;
+
+	if (kept_pages() < least)
+		return run;
+	kept_lock();
+	longest = span_map_longest_run(&kept.map);
+	if (longest >= least && longest <= most) {
+		run.nr_pages = longest;
+		run.first = (uint64_t)span_map_alloc(&kept.map, (uint32_t)longest, 1);
+		note();
+	}
+	kept_unlock();
+	return run;
+}
+
+int kept_give(const struct range *ranges, uint32_t count)
+{
+	int ret;
+
+	_Static_assert(sizeof(*ranges) == sizeof(struct span_map_range), "handed on as they are");
+	kept_lock();
+	ret = span_map_free_ranges(&kept.map, (const struct span_map_range *)ranges, count);
+	if (!ret)
+		note();
+	kept_unlock();
+	return ret;
+}
+
+bool kept_tick(uint64_t most, uint64_t *old)
+{
+	uint64_t now = decay_now();
+	bool is_new;
+
+	*old = 0;
+	if (!decay_is_due(&kept.decay, now) || pthread_mutex_trylock(&kept.lock))
+		return false;
+	is_new = decay_advance(&kept.decay, now, span_map_free_pages(&kept.map));
+	*old = decay_take(&kept.decay, most);
+	kept_unlock();
+	return is_new;
+}
+
+uint32_t kept_next_tick(void)
+{
+	return decay_next(&kept.decay, decay_now());
+}
+
+int kept_open(uint64_t nr_pages, uint32_t decay_ms)
+{
+	kept.metadata_bytes = span_map_metadata_bytes(nr_pages);
+	kept.metadata = mmap(NULL, kept.metadata_bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (kept.metadata == MAP_FAILED)
+		return -ENOMEM;
+	span_map_init(&kept.map, nr_pages, kept.metadata);
+	decay_start(&kept.decay, decay_ms);
+	kept.pages = 0;
+	return 0;
+}
+
+void kept_forget(void)
+{
+	munmap(kept.metadata, kept.metadata_bytes);
+	kept.pages = 0;
+	kept_reset_lock();
+}
