@@ -155,11 +155,11 @@ static bool take_beside(const struct range *run, uint64_t nr_pages, uint32_t ali
 	struct range behind = {run->first + run->nr_pages, more};
 	struct range before = {run->first - more, more};
 
-	*first = run->first;
-	if (run->first % align == 0 && !pages_take_at(&behind))
-		return true;
 	*first = before.first;
-	return run->first >= more && before.first % align == 0 && !pages_take_at(&before);
+	if (run->first >= more && before.first % align == 0 && !pages_take_at(&before))
+		return true;
+	*first = run->first;
+	return run->first % align == 0 && !pages_take_at(&behind);
 }
 
 bool budget_take_joined(const struct request *request, uint64_t *first)

@@ -55,7 +55,7 @@ static bool may_be_cached(const struct request *request)
 
 static bool has_bin(uint64_t nr_pages)
 {
-	return nr_pages - 1 < BIN_MAX;
+	return process.caching && nr_pages - 1 < BIN_MAX;
 }
 
 static void *address_of(uint64_t first)

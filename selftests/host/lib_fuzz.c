@@ -376,7 +376,7 @@ static void op_nonsense(void)
 		wrong("ps_span_alloc of a size that is off");
 	if (ps_span_alloc_ex(PAGE, odd | 1, 0) || errno != EINVAL ||
 	    ps_span_alloc_ex(PAGE, 2 * PS_ALIGN_MAX, 0) || errno != EINVAL ||
-	    ps_span_alloc_ex(PAGE, 0, 0x10u << below(28)) || errno != EINVAL)
+	    ps_span_alloc_ex(PAGE, 0, 0x20u << below(27)) || errno != EINVAL)
 		wrong("ps_span_alloc_ex of what is off");
 	if (ps_span_alloc_bulk(odd, 1, spans) != -EINVAL ||
 	    ps_span_alloc_bulk(PAGE, 0, spans) != -EINVAL)

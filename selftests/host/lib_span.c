@@ -324,7 +324,7 @@ TEST(arguments_of_alloc_ex_out_of_range_are_einval)
 	} bad[] = {
 		{0, 0, 0}, {PAGE + 1, 0, 0}, {PS_SPAN_MAX + PAGE, 0, 0}, {PAGE, 1, 0},
 		{PAGE, 3 * PAGE, 0}, {PAGE, 2 * PS_ALIGN_MAX, 0}, {PAGE, SIZE_MAX, 0},
-		{PAGE, 0, 0x10}, {PAGE, 0, ~0u},
+		{PAGE, 0, 0x20}, {PAGE, 0, ~0u},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
