@@ -7,24 +7,26 @@
 #include "../backend/ranges.h"
 #include "../counters.h"
 #include "budget.h"
+#include "decay.h"
 #include "kept.h"
 
 /* What goes back on one tick, so that whoever it falls to does not wait for long. */
-#define TICK_PAGES (8 * (uint64_t)MEGABLOCK_PAGES)
+#define TICK_BYTES (8 * MEGABLOCK_BYTES)
 
-/* Where the budget is exceeded a part of it goes besides, so that the next one does not exceed it.
- */
-#define SLACK_SHARE 8
+/* What is kept may be more than it should by so much, so that not every page goes by itself. */
+#define LEEWAY_BYTES (256 * PS_PAGE_SIZE)
+
+/* Of what is held one part in so many may be kept for what does not fit elsewhere. */
+#define SPARE_SHARE 4
 
 /* Of a range that is kept in part, the pages that are looked at one by one. */
 #define MIXED_PAGES 1024
 
-/* A span this large is worth a look for what lies beside a run that is too short for it. */
-#define JOINED_PAGES (8 * MEGABLOCK_PAGES)
-
 static struct {
 	struct budget_rules rules;
+	struct decay decay;
 	_Atomic int64_t granted;
+	_Atomic bool more_is_old;
 } budget;
 
 static bool keeps(void)
@@ -50,19 +52,20 @@ void budget_granted(int64_t bytes)
 	atomic_fetch_add_explicit(&budget.granted, bytes, memory_order_relaxed);
 }
 
-static uint64_t most_pages(void)
+/* The most that may be kept. */
+static uint64_t most_bytes(void)
 {
 	const struct budget_rules *rules = &budget.rules;
 	uint64_t granted = (uint64_t)atomic_load_explicit(&budget.granted, memory_order_relaxed);
-	uint64_t bytes = rules->fixed_bytes;
+	uint64_t most = rules->fixed_bytes;
 
 	if (rules->share)
-		bytes += budget_held_bytes() / rules->share;
-	if (bytes > rules->most_bytes)
-		bytes = rules->most_bytes;
+		most += budget_held_bytes() / rules->share;
+	if (most > rules->most_bytes)
+		most = rules->most_bytes;
 	if (rules->with_caches)
-		bytes = bytes > granted ? bytes - granted : 0;
-	return bytes / PS_PAGE_SIZE;
+		most = most > granted ? most - granted : 0;
+	return most;
 }
 
 /* ---- pages that go back --------------------------------------------------------------------- */
@@ -83,15 +86,28 @@ static uint64_t purge(uint64_t want)
 	return nr_pages;
 }
 
-static void purge_excess(void)
+static void purge_beyond(uint64_t most, uint64_t leeway)
 {
-	uint64_t most = most_pages();
-	uint64_t pages = kept_pages();
+	uint64_t kept = budget_kept_bytes();
+	uint64_t bytes;
 
-	if (pages <= most)
+	if (kept <= most + leeway)
 		return;
-	pages = purge(pages - most + most / SLACK_SHARE);
-	counters_add(&counters.purges, pages * PS_PAGE_SIZE);
+	bytes = purge((kept - most) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
+	counters_add(&counters.purges, bytes);
+}
+
+/*
+ * Before more is taken although there is enough that is kept, in pieces: what is held and kept
+ * together is to be no more than the most that was held lately, and a share besides, for not
+ * everything fits where something else was.
+ */
+static void make_way(uint64_t bytes)
+{
+	uint64_t held = budget_held_bytes() + bytes;
+	uint64_t peak = decay_peak(&budget.decay);
+
+	purge_beyond(held / SPARE_SHARE + (peak > held ? peak - held : 0), 0);
 }
 
 uint64_t budget_trim(uint64_t keep_bytes)
@@ -106,19 +122,31 @@ bool budget_reclaim(uint32_t nr_pages)
 	return purge(nr_pages);
 }
 
+static void purge_old(void)
+{
+	uint64_t bytes = decay_least(&budget.decay);
+	bool more = bytes > TICK_BYTES;
+
+	bytes = purge((more ? TICK_BYTES : bytes) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
+	decay_gone(&budget.decay, bytes);
+	counters_add(&counters.purges, bytes);
+	atomic_store_explicit(&budget.more_is_old, more && bytes, memory_order_relaxed);
+}
+
 bool budget_tick(void)
 {
-	uint64_t old;
-	bool is_new = kept_tick(TICK_PAGES, &old);
+	bool is_new = decay_advance(&budget.decay, budget_held_bytes(), budget_kept_bytes());
 
-	if (old)
-		counters_add(&counters.purges, purge(old) * PS_PAGE_SIZE);
+	if (is_new || atomic_load_explicit(&budget.more_is_old, memory_order_relaxed))
+		purge_old();
 	return is_new;
 }
 
 uint32_t budget_next_tick(void)
 {
-	return kept_pages() ? kept_next_tick() : UINT32_MAX;
+	if (!kept_pages())
+		return UINT32_MAX;
+	return budget.more_is_old ? 0 : (uint32_t)decay_left(&budget.decay);
 }
 
 /* ---- taking and giving ---------------------------------------------------------------------- */
@@ -127,8 +155,10 @@ uint32_t budget_take_kept(const struct request *request, uint64_t *firsts)
 {
 	uint32_t nr = kept_take(request, firsts);
 
-	if (nr)
-		counters_add(&counters.handovers, 1);
+	if (!nr)
+		return 0;
+	decay_note_kept(&budget.decay, budget_kept_bytes());
+	counters_add(&counters.handovers, 1);
 	return nr;
 }
 
@@ -140,6 +170,7 @@ int budget_take_fresh(const struct request *request, uint64_t *firsts)
 
 	run.nr_pages *= request->count;
 	run.count = 1;
+	make_way(run.nr_pages * PS_PAGE_SIZE);
 	if (request->count == 1 || request->nr_pages % request->align_pages ||
 	    pages_take(&run, firsts) != 1)
 		return pages_take(request, firsts);
@@ -167,14 +198,14 @@ bool budget_take_joined(const struct request *request, uint64_t *first)
 	uint64_t nr_pages = request->nr_pages;
 	struct range run;
 
-	if (nr_pages < JOINED_PAGES)
-		return false;
 	run = kept_take_run(nr_pages / 2, nr_pages - 1);
-	if (!run.nr_pages)
-		return false;
-	if (take_beside(&run, nr_pages, request->align_pages, first))
+	if (run.nr_pages && take_beside(&run, nr_pages, request->align_pages, first)) {
+		decay_note_kept(&budget.decay, budget_kept_bytes());
 		return true;
-	kept_give(&run, 1);
+	}
+	if (run.nr_pages)
+		kept_give(&run, 1);
+	make_way(nr_pages * PS_PAGE_SIZE);
 	return false;
 }
 
@@ -227,15 +258,16 @@ int budget_take_at(const struct range *range)
 {
 	int ret = kept_take_at(range);
 
-	if (!ret)
-		return 0;
-	pages_begin(false);
-	ret = pages_take_at(range);
-	if (ret == -EBUSY && kept_pages() && range->nr_pages <= MIXED_PAGES)
-		ret = take_mixed(range);
-	else if (ret && budget_trim(0))
+	if (ret) {
+		pages_begin(false);
 		ret = pages_take_at(range);
-	pages_end();
+		if (ret == -EBUSY && kept_pages() && range->nr_pages <= MIXED_PAGES)
+			ret = take_mixed(range);
+		else if (ret && budget_trim(0))
+			ret = pages_take_at(range);
+		pages_end();
+	}
+	decay_note_kept(&budget.decay, budget_kept_bytes());
 	return ret;
 }
 
@@ -244,9 +276,11 @@ int budget_give(struct range *ranges, uint32_t count)
 	if (!keeps())
 		return pages_give(ranges, count);
 	count = ranges_merge(ranges, count);
+	/* What is held is never more than just before some of it is given back. */
+	decay_note_held(&budget.decay, budget_held_bytes());
 	if (kept_give(ranges, count))
 		return -EINVAL;
-	purge_excess();
+	purge_beyond(most_bytes(), LEEWAY_BYTES);
 	return 0;
 }
 
@@ -256,7 +290,8 @@ int budget_open(const struct window *window, const struct budget_rules *rules)
 {
 	budget.rules = *rules;
 	budget.granted = 0;
-	return keeps() ? kept_open(window->nr_pages, rules->decay_ms) : 0;
+	decay_start(&budget.decay, rules->decay_ms);
+	return keeps() ? kept_open(window->nr_pages) : 0;
 }
 
 void budget_forget(void)

@@ -11,10 +11,11 @@
  *backend's) ▲                                          │               │
  *	                └──────────────budget_take()───────────────┴───────────────┘
  *
- * Two rules send pages back.  There are never more kept than fit the budget; and what no call
- * has needed for decay_ms goes, a part at a time, on the long ways of whoever comes, or of the
- * library's own thread.  The longest runs go first, in whole megablocks as far as there are any,
- * so that huge pages stay whole.
+ * What is kept fits the rules, and before it is added to, for its pieces do not fit, some of it
+ * goes: what is held and kept together is no more than the most that was held in the last
+ * decay_ms and a quarter of what is held.  What was kept all that time was not needed, and goes: a
+ * part at a time, on the long ways of whoever comes, or of the library's own thread.  The longest
+ * runs go first, in whole megablocks as far as there are any, so that huge pages stay whole.
  */
 #ifndef PAGESPAN_BUDGET_H
 #define PAGESPAN_BUDGET_H
@@ -59,7 +60,7 @@ uint32_t budget_take_kept(const struct request *request, uint64_t *firsts);
 int budget_take_fresh(const struct request *request, uint64_t *firsts);
 
 /*
- * A large span of which the longest run that is kept makes more than a half, if the rest lies
+ * A span of which the longest run that is kept makes more than a half, if the rest lies
  * beside it.  Between pages_begin() and pages_end().
  */
 bool budget_take_joined(const struct request *request, uint64_t *first);

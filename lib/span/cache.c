@@ -17,7 +17,7 @@ const struct bin no_cache[NR_BINS];
 _Thread_local uint32_t cpu_cache_hint;
 
 /* A sequence that something comes between is begun again so often; gdb's stepi always does. */
-#define TRIES 3
+#define TRIES 2
 
 /*
  * Rotated by the bits of a page, a multiple of PS_PAGE_SIZE is a number of pages, and
@@ -150,10 +150,13 @@ bool cache_put(void *span, uint32_t nr_pages)
 	return false;
 }
 
+/* What restartable sequences do not serve they have been asked for already. */
 static __attribute__((noinline)) void *alloc_other(uint64_t nr_pages)
 {
-	void *span = nr_pages <= UINT32_MAX ? cache_take((uint32_t)nr_pages) : NULL;
+	void *span = NULL;
 
+	if (nr_pages - 1 < LOAD(locked_bins))
+		span = take(nr_pages, 0);
 	return span ? span : span_alloc_long(nr_pages);
 }
 
@@ -173,7 +176,8 @@ void *ps_span_alloc(size_t bytes)
 
 static __attribute__((noinline)) int free_other(void *ptr, uint64_t nr_pages)
 {
-	if (nr_pages && nr_pages <= UINT32_MAX && cache_put(ptr, (uint32_t)nr_pages))
+	if (nr_pages && nr_pages <= UINT32_MAX && nr_pages - 1 >= LOAD(give_bins) &&
+	    cache_put(ptr, (uint32_t)nr_pages))
 		return 0;
 	return span_free_long(ptr, bytes_of(nr_pages));
 }

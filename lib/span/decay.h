@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many pages nobody needs.
- *
- * The time for which pages are kept is four quarters, of each of which the least is known that
- * was kept in it: so many were there all the time and not needed.  What was not needed in the last
- * three, and in what there is of the fourth, is old.  (The watermark is that of gperftools' and
- * jemalloc's thread caches; there it counts what a thread has.)
+ * The most that was held lately, and the least that was kept: in the quarter of the time that it
+ * is, and in the three before.  What was kept all the time was not needed.  Threads count together
+ * and without a lock: a moment that is missed is made up for by the next.
  */
 #ifndef PAGESPAN_DECAY_H
 #define PAGESPAN_DECAY_H
@@ -18,19 +15,18 @@
 #define DECAY_QUARTERS 4
 
 /*
- * struct decay - all of it under its owner's lock, but that @due may be read without
- * @quarter_ms: 0 if nothing ever gets old
+ * struct decay - @peak: bytes, the most that was held in each quarter
+ * @least: bytes, the least that was kept in each
+ * @quarter_ms: 0 if nothing is kept at all
  * @due: when this quarter ends
- * @least: pages
  * @now: the quarter that it is
- * @old: pages that are to go and have not yet
  */
 struct decay {
+	_Atomic uint64_t peak[DECAY_QUARTERS];
+	_Atomic uint64_t least[DECAY_QUARTERS];
 	uint64_t quarter_ms;
 	_Atomic uint64_t due;
-	uint64_t least[DECAY_QUARTERS];
-	uint32_t now;
-	_Atomic uint64_t old;
+	_Atomic uint32_t now;
 };
 
 /* Milliseconds, as exact as costs nothing. */
@@ -48,66 +44,93 @@ static inline void decay_start(struct decay *decay, uint32_t decay_ms)
 	decay->due = decay_now() + decay->quarter_ms;
 }
 
-static inline void decay_note(struct decay *decay, uint64_t pages)
+static inline void decay_note_held(struct decay *decay, uint64_t held)
 {
-	if (pages < decay->least[decay->now])
-		decay->least[decay->now] = pages;
-	if (pages < atomic_load_explicit(&decay->old, memory_order_relaxed))
-		atomic_store_explicit(&decay->old, pages, memory_order_relaxed);
+	uint32_t now = atomic_load_explicit(&decay->now, memory_order_relaxed);
+
+	if (held > atomic_load_explicit(&decay->peak[now], memory_order_relaxed))
+		atomic_store_explicit(&decay->peak[now], held, memory_order_relaxed);
 }
 
-static inline bool decay_is_due(const struct decay *decay, uint64_t now)
+static inline void decay_note_kept(struct decay *decay, uint64_t kept)
 {
-	return decay->quarter_ms &&
-	       (atomic_load_explicit(&decay->old, memory_order_relaxed) ||
-		now >= atomic_load_explicit(&decay->due, memory_order_relaxed));
+	uint32_t now = atomic_load_explicit(&decay->now, memory_order_relaxed);
+
+	if (kept < atomic_load_explicit(&decay->least[now], memory_order_relaxed))
+		atomic_store_explicit(&decay->least[now], kept, memory_order_relaxed);
 }
 
-/* Begins the quarter that it is now, with so many pages; false if it has begun already. */
-static inline bool decay_advance(struct decay *decay, uint64_t now, uint64_t pages)
+static inline uint64_t decay_peak(const struct decay *decay)
+{
+	uint64_t most = 0;
+	int i;
+
+	for (i = 0; i < DECAY_QUARTERS; i++) {
+		uint64_t peak = atomic_load_explicit(&decay->peak[i], memory_order_relaxed);
+
+		if (peak > most)
+			most = peak;
+	}
+	return most;
+}
+
+static inline uint64_t decay_least(const struct decay *decay)
+{
+	uint64_t least = UINT64_MAX;
+	int i;
+
+	for (i = 0; i < DECAY_QUARTERS; i++) {
+		uint64_t kept = atomic_load_explicit(&decay->least[i], memory_order_relaxed);
+
+		if (kept < least)
+			least = kept;
+	}
+	return least;
+}
+
+/* So much of what is kept is not any more. */
+static inline void decay_gone(struct decay *decay, uint64_t bytes)
+{
+	int i;
+
+	for (i = 0; i < DECAY_QUARTERS; i++) {
+		uint64_t kept = atomic_load_explicit(&decay->least[i], memory_order_relaxed);
+
+		atomic_store_explicit(&decay->least[i], kept > bytes ? kept - bytes : 0,
+				      memory_order_relaxed);
+	}
+}
+
+/* Milliseconds until this quarter is over. */
+static inline uint64_t decay_left(const struct decay *decay)
 {
 	uint64_t due = atomic_load_explicit(&decay->due, memory_order_relaxed);
-	uint64_t quarters, least = pages;
-	uint32_t i;
+	uint64_t now = decay_now();
 
-	if (now < due)
+	return now < due ? due - now : 0;
+}
+
+/* Begins the quarter that it is now; false if it has begun already, or somebody else does it. */
+static inline bool decay_advance(struct decay *decay, uint64_t held, uint64_t kept)
+{
+	uint64_t due = atomic_load_explicit(&decay->due, memory_order_relaxed);
+	uint64_t now = decay_now();
+	uint64_t quarters, i;
+	uint32_t next = atomic_load_explicit(&decay->now, memory_order_relaxed);
+
+	if (!decay->quarter_ms || now < due)
 		return false;
 	quarters = (now - due) / decay->quarter_ms + 1;
-	atomic_store_explicit(&decay->due, due + quarters * decay->quarter_ms,
-			      memory_order_relaxed);
+	if (!atomic_compare_exchange_strong(&decay->due, &due, due + quarters * decay->quarter_ms))
+		return false;
 	/* In those that passed without a call nothing changed. */
 	for (i = 0; i < DECAY_QUARTERS && i < quarters; i++) {
-		decay->now = (decay->now + 1) % DECAY_QUARTERS;
-		decay->least[decay->now] = pages;
+		next = (next + 1) % DECAY_QUARTERS;
+		atomic_store_explicit(&decay->peak[next], held, memory_order_relaxed);
+		atomic_store_explicit(&decay->least[next], kept, memory_order_relaxed);
 	}
-	for (i = 0; i < DECAY_QUARTERS; i++)
-		if (decay->least[i] < least)
-			least = decay->least[i];
-	atomic_store_explicit(&decay->old, least, memory_order_relaxed);
+	atomic_store_explicit(&decay->now, next, memory_order_relaxed);
 	return true;
-}
-
-/* So many of what is old go now. */
-static inline uint64_t decay_take(struct decay *decay, uint64_t most)
-{
-	uint64_t old = atomic_load_explicit(&decay->old, memory_order_relaxed);
-	uint64_t pages = old < most ? old : most;
-	uint32_t i;
-
-	atomic_store_explicit(&decay->old, old - pages, memory_order_relaxed);
-	for (i = 0; i < DECAY_QUARTERS; i++)
-		decay->least[i] -= decay->least[i] < pages ? decay->least[i] : pages;
-	return pages;
-}
-
-/* Milliseconds until there may be something to do. */
-static inline uint32_t decay_next(const struct decay *decay, uint64_t now)
-{
-	uint64_t due = atomic_load_explicit(&decay->due, memory_order_relaxed);
-
-	if (atomic_load_explicit(&decay->old, memory_order_relaxed) || now >= due)
-		return 0;
-	return (uint32_t)(due - now);
 }
 
 #endif

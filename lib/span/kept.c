@@ -8,13 +8,11 @@
 #include <sys/mman.h>
 
 #include "../../kmod/span_map.h"
-#include "decay.h"
 #include "kept.h"
 
 static struct {
 	pthread_mutex_t lock;
-	struct span_map map; /* what is kept is free in it */
-	struct decay decay;
+	struct span_map map;    /* what is kept is free in it */
 	_Atomic uint64_t pages; /* may be read without the lock */
 	void *metadata;
 	size_t metadata_bytes;
@@ -49,10 +47,7 @@ const _Atomic uint64_t *kept_pages_counter(void)
 
 static void note(void)
 {
-	uint64_t pages = span_map_free_pages(&kept.map);
-
-	atomic_store_explicit(&kept.pages, pages, memory_order_relaxed);
-	decay_note(&kept.decay, pages);
+	atomic_store_explicit(&kept.pages, span_map_free_pages(&kept.map), memory_order_relaxed);
 }
 
 /*
@@ -282,26 +277,7 @@ int kept_give(const struct range *ranges, uint32_t count)
 	return ret;
 }
 
-bool kept_tick(uint64_t most, uint64_t *old)
-{
-	uint64_t now = decay_now();
-	bool is_new;
-
-	*old = 0;
-	if (!decay_is_due(&kept.decay, now) || pthread_mutex_trylock(&kept.lock))
-		return false;
-	is_new = decay_advance(&kept.decay, now, span_map_free_pages(&kept.map));
-	*old = decay_take(&kept.decay, most);
-	kept_unlock();
-	return is_new;
-}
-
-uint32_t kept_next_tick(void)
-{
-	return decay_next(&kept.decay, decay_now());
-}
-
-int kept_open(uint64_t nr_pages, uint32_t decay_ms)
+int kept_open(uint64_t nr_pages)
 {
 	kept.metadata_bytes = span_map_metadata_bytes(nr_pages);
 	kept.metadata = mmap(NULL, kept.metadata_bytes, PROT_READ | PROT_WRITE,
@@ -309,7 +285,6 @@ int kept_open(uint64_t nr_pages, uint32_t decay_ms)
 	if (kept.metadata == MAP_FAILED)
 		return -ENOMEM;
 	span_map_init(&kept.map, nr_pages, kept.metadata);
-	decay_start(&kept.decay, decay_ms);
 	kept.pages = 0;
 	return 0;
 }

@@ -12,7 +12,7 @@
 #include "../backend/backend.h"
 
 /* A map for so many pages, none of them kept; 0 or -errno. */
-int kept_open(uint64_t nr_pages, uint32_t decay_ms);
+int kept_open(uint64_t nr_pages);
 void kept_forget(void);
 
 /* How many are kept now, and where that is counted. */
@@ -42,15 +42,6 @@ struct range kept_take_run(uint64_t least, uint64_t most);
 
 /* Keeps ranges that ranges_merge() made; -EINVAL, and none is, if one of their pages is kept. */
 int kept_give(const struct range *ranges, uint32_t count);
-
-/*
- * If a quarter of the time is over, true.  In @old how many pages are to go, up to @most at a
- * time.
- */
-bool kept_tick(uint64_t most, uint64_t *old);
-
-/* Milliseconds until kept_tick() may have something to say. */
-uint32_t kept_next_tick(void);
 
 void kept_lock(void);
 void kept_unlock(void);
