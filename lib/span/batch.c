@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "batch.h"
 #include "budget.h"
 #include "cpu_cache.h"
+#include "kept.h"
 
 static void flush(struct batch *batch)
 {
-	static const char message[] = "pagespan: pages were freed that are free already\n";
-
-	if (batch->count && budget_give(batch->ranges, batch->count)) {
-		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
-		abort();
-	}
+	if (batch->count && budget_give(batch->ranges, batch->count))
+		kept_stop();
 	batch->count = 0;
 }
 

@@ -17,7 +17,7 @@
 #define LEEWAY_BYTES (256 * PS_PAGE_SIZE)
 
 /* Of what is held one part in so many may be kept for what does not fit elsewhere. */
-#define SPARE_SHARE 4
+#define SPARE_SHARE 16
 
 /* Of a range that is kept in part, the pages that are looked at one by one. */
 #define MIXED_PAGES 1024
@@ -52,11 +52,16 @@ void budget_granted(int64_t bytes)
 	atomic_fetch_add_explicit(&budget.granted, bytes, memory_order_relaxed);
 }
 
+uint64_t budget_granted_bytes(void)
+{
+	return (uint64_t)atomic_load_explicit(&budget.granted, memory_order_relaxed);
+}
+
 /* The most that may be kept. */
 static uint64_t most_bytes(void)
 {
 	const struct budget_rules *rules = &budget.rules;
-	uint64_t granted = (uint64_t)atomic_load_explicit(&budget.granted, memory_order_relaxed);
+	uint64_t granted = budget_granted_bytes();
 	uint64_t most = rules->fixed_bytes;
 
 	if (rules->share)

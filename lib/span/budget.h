@@ -13,8 +13,8 @@
  *
  * What is kept fits the rules, and before it is added to, for its pieces do not fit, some of it
  * goes: what is held and kept together is no more than the most that was held in the last
- * decay_ms and a quarter of what is held.  What was kept all that time was not needed, and goes: a
- * part at a time, on the long ways of whoever comes, or of the library's own thread.  The longest
+ * decay_ms and a sixteenth of what is held.  What was kept all that time was not needed, and goes:
+ *a part at a time, on the long ways of whoever comes, or of the library's own thread.  The longest
  * runs go first, in whole megablocks as far as there are any, so that huge pages stay whole.
  */
 #ifndef PAGESPAN_BUDGET_H
@@ -79,6 +79,7 @@ bool budget_reclaim(uint32_t nr_pages);
 
 /* Bytes that the caches of CPUs may come to hold, for budget_rules.with_caches. */
 void budget_granted(int64_t bytes);
+uint64_t budget_granted_bytes(void);
 
 uint64_t budget_kept_bytes(void);
 

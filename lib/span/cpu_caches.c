@@ -15,9 +15,9 @@
 #include "fence.h"
 #include "kept.h"
 
-/* The caches grow by a part of what is held, all together, but none by more than this. */
-#define HELD_SHARE  16
-#define GROWTH_MOST (7 * MEGABLOCK_BYTES)
+/* The caches grow by a part of what is held, all together, but none to more than this. */
+#define HELD_SHARE 16
+#define CACHE_MOST (8 * MEGABLOCK_BYTES)
 
 /* Of what is left of the address space, if that is limited, so much is for caches. */
 #define ADDRESS_SPACE_SHARE 4
@@ -32,6 +32,7 @@ static struct {
 	uint64_t cpu_bytes;
 	uint32_t nr_cpus;
 	bool stopped; /* no new ones */
+	bool wanted;  /* by a cache that has less than its share */
 } caches = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct cpu_cache *cache_at(uint64_t place)
@@ -67,13 +68,27 @@ uint32_t cpu_caches_cpus(void)
 	return caches.nr_cpus;
 }
 
-uint32_t cpu_cache_limit(void)
+/* What all of them may hold together. */
+static uint64_t total_bytes(void)
 {
-	uint64_t growth = budget_held_bytes() / HELD_SHARE / caches.nr_cpus;
+	return caches.nr_cpus * caches.cpu_bytes + budget_held_bytes() / HELD_SHARE;
+}
 
-	if (growth > GROWTH_MOST)
-		growth = GROWTH_MOST;
-	return (uint32_t)((caches.cpu_bytes + growth) / PS_PAGE_SIZE);
+/* What is nobody's yet, but no more than one may have. */
+uint32_t cpu_cache_limit(const struct cpu_cache *cache)
+{
+	uint64_t own = cache->granted_pages * PS_PAGE_SIZE;
+	uint64_t others = budget_granted_bytes() - own;
+	uint64_t total = total_bytes();
+	uint64_t limit = total > others ? total - others : 0;
+	uint64_t fair = total / caches.nr_cpus;
+
+	if (limit > CACHE_MOST)
+		limit = CACHE_MOST;
+	/* The rest of a fair share is with others, who give it back when it is time. */
+	if (limit < fair && fair <= CACHE_MOST)
+		__atomic_store_n(&caches.wanted, true, __ATOMIC_RELAXED);
+	return (uint32_t)(limit / PS_PAGE_SIZE);
 }
 
 /* ---- one of them ---------------------------------------------------------------------------- */
@@ -255,13 +270,17 @@ LOOKS_ON static bool is_above(uint32_t granted_pages)
 
 void cpu_caches_shrink(void)
 {
-	uint32_t limit = cpu_cache_limit();
+	uint64_t total = total_bytes();
+	uint32_t fair = (uint32_t)(total / caches.nr_cpus / PS_PAGE_SIZE);
 	struct batch batch;
 
-	if (!is_above(limit) || pthread_mutex_trylock(&caches.lock))
+	if (budget_granted_bytes() <= total &&
+	    !__atomic_exchange_n(&caches.wanted, false, __ATOMIC_RELAXED))
+		return;
+	if (!is_above(fair) || pthread_mutex_trylock(&caches.lock))
 		return;
 	batch_begin(&batch);
-	empty(limit + 1, &batch);
+	empty(fair + 1, &batch);
 	pthread_mutex_unlock(&caches.lock);
 	batch_end(&batch);
 }

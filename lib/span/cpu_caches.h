@@ -66,8 +66,8 @@ void cpu_caches_forget(void);
 /* The cache of the CPU that the thread is on, made if need be; NULL if there is none. */
 struct cpu_cache *cpu_cache_here(void);
 
-/* In pages, what one cache may hold now. */
-uint32_t cpu_cache_limit(void);
+/* In pages, what a cache may hold now. */
+uint32_t cpu_cache_limit(const struct cpu_cache *cache);
 
 /* Takes a span out of a cache that is locked; NULL if there is none left, or the thread has moved.
  */
@@ -76,7 +76,8 @@ void *cpu_cache_take_from(struct cpu_cache *cache, uint32_t bin);
 /* What the caches hold becomes the process's own, to be given back; false if that is nothing. */
 bool cpu_caches_empty(void);
 
-/* The same, of the caches that hold more than they may by now. */
+/* The same, of the caches that hold more than their share, if all together hold too much or another
+ * has too little. */
 void cpu_caches_shrink(void);
 
 /* Whether a page of a range seems to be in one of them. */

@@ -5,14 +5,25 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../../kmod/span_map.h"
+#include "../backend/ranges.h"
 #include "kept.h"
+
+/*
+ * Whole megablocks come and go apart as long as nobody needs to see them beside the rest: they are
+ * not cut up then, and cost less.
+ */
+#define WHOLE_MOST 8
 
 static struct {
 	pthread_mutex_t lock;
-	struct span_map map;    /* what is kept is free in it */
+	struct span_map map; /* what is kept is free in it, but what is in @whole */
+	struct range whole[WHOLE_MOST];
+	uint32_t nr_whole;
 	_Atomic uint64_t pages; /* may be read without the lock */
 	void *metadata;
 	size_t metadata_bytes;
@@ -47,7 +58,40 @@ const _Atomic uint64_t *kept_pages_counter(void)
 
 static void note(void)
 {
-	atomic_store_explicit(&kept.pages, span_map_free_pages(&kept.map), memory_order_relaxed);
+	uint64_t pages = span_map_free_pages(&kept.map) + kept.nr_whole * MEGABLOCK_PAGES;
+
+	atomic_store_explicit(&kept.pages, pages, memory_order_relaxed);
+}
+
+/* Puts the whole megablocks that are apart where they belong, for what needs to see them all. */
+static void put_whole_back(void)
+{
+	if (!kept.nr_whole)
+		return;
+	kept.nr_whole = ranges_merge(kept.whole, kept.nr_whole);
+	if (span_map_free_ranges(&kept.map, (const struct span_map_range *)kept.whole,
+				 kept.nr_whole))
+		kept_stop();
+	kept.nr_whole = 0;
+}
+
+static bool is_whole(const struct range *range)
+{
+	return range->nr_pages == MEGABLOCK_PAGES && range->first % MEGABLOCK_PAGES == 0;
+}
+
+/* False if it has to be looked at more closely. */
+static bool give_whole(const struct range *range)
+{
+	uint32_t i;
+
+	if (kept.nr_whole == WHOLE_MOST)
+		put_whole_back();
+	for (i = 0; i < kept.nr_whole; i++)
+		if (kept.whole[i].first == range->first)
+			return false;
+	kept.whole[kept.nr_whole++] = *range;
+	return true;
 }
 
 /*
@@ -139,8 +183,6 @@ static uint32_t take(const struct request *request, uint64_t *firsts)
 		while (nr < request->count && (first = take_best(request, request->nr_pages)) >= 0)
 			firsts[nr++] = (uint64_t)first;
 	}
-	if (nr)
-		note();
 	return nr;
 }
 
@@ -182,7 +224,18 @@ uint32_t kept_take(const struct request *request, uint64_t *firsts)
 	if (!kept_pages())
 		return 0;
 	kept_lock();
-	nr = take(request, firsts);
+	if (request->nr_pages == MEGABLOCK_PAGES && request->count == 1 && kept.nr_whole) {
+		*firsts = kept.whole[--kept.nr_whole].first;
+		nr = 1;
+	} else {
+		nr = take(request, firsts);
+		if (!nr && kept.nr_whole) {
+			put_whole_back();
+			nr = take(request, firsts);
+		}
+	}
+	if (nr)
+		note();
 	kept_unlock();
 	return nr;
 }
@@ -194,6 +247,7 @@ int kept_take_at(const struct range *range)
 	if (!kept_pages())
 		return -EBUSY;
 	kept_lock();
+	put_whole_back();
 	ret = span_map_alloc_at(&kept.map, range->first, range->nr_pages);
 	if (!ret)
 		note();
@@ -212,6 +266,7 @@ uint64_t kept_take_alike(const struct range *range, bool *is_kept)
 	uint64_t nr_pages = 1;
 
 	kept_lock();
+	put_whole_back();
 	*is_kept = take_page(range->first);
 	for (; nr_pages < range->nr_pages; nr_pages++) {
 		bool taken = take_page(range->first + nr_pages);
@@ -235,6 +290,7 @@ uint32_t kept_take_longest(uint64_t nr_pages, struct range *ranges, uint32_t mos
 	if (!kept_pages())
 		return 0;
 	kept_lock();
+	put_whole_back();
 	for (count = 0; count < most && taken < nr_pages; count++) {
 		ranges[count] = take_longest(nr_pages - taken);
 		if (!ranges[count].nr_pages)
@@ -254,6 +310,7 @@ struct range kept_take_run(uint64_t least, uint64_t most)
 	if (kept_pages() < least)
 		return run;
 	kept_lock();
+	put_whole_back();
 	longest = span_map_longest_run(&kept.map);
 	if (longest >= least && longest <= most) {
 		run.nr_pages = longest;
@@ -266,15 +323,26 @@ struct range kept_take_run(uint64_t least, uint64_t most)
 
 int kept_give(const struct range *ranges, uint32_t count)
 {
-	int ret;
+	int ret = -EINVAL;
 
 	_Static_assert(sizeof(*ranges) == sizeof(struct span_map_range), "handed on as they are");
 	kept_lock();
-	ret = span_map_free_ranges(&kept.map, (const struct span_map_range *)ranges, count);
+	if (count != 1 || !is_whole(ranges))
+		ret = span_map_free_ranges(&kept.map, (const struct span_map_range *)ranges, count);
+	else if (give_whole(ranges))
+		ret = 0;
 	if (!ret)
 		note();
 	kept_unlock();
 	return ret;
+}
+
+_Noreturn void kept_stop(void)
+{
+	static const char message[] = "pagespan: pages were freed that are free already\n";
+
+	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+	abort();
 }
 
 int kept_open(uint64_t nr_pages)
@@ -285,6 +353,7 @@ int kept_open(uint64_t nr_pages)
 	if (kept.metadata == MAP_FAILED)
 		return -ENOMEM;
 	span_map_init(&kept.map, nr_pages, kept.metadata);
+	kept.nr_whole = 0;
 	kept.pages = 0;
 	return 0;
 }

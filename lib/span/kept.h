@@ -43,6 +43,9 @@ struct range kept_take_run(uint64_t least, uint64_t most);
 /* Keeps ranges that ranges_merge() made; -EINVAL, and none is, if one of their pages is kept. */
 int kept_give(const struct range *ranges, uint32_t count);
 
+/* Pages that were freed are free already: what they are now is lost, and the process ends. */
+_Noreturn void kept_stop(void);
+
 void kept_lock(void);
 void kept_unlock(void);
 void kept_reset_lock(void);

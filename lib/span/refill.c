@@ -16,8 +16,8 @@
 /* By how much the spans that are got at a time grow, up to a batch. */
 #define RAMP 4
 
-/* A bin takes no more than one part in so many of the cache, but what one batch is. */
-#define BIN_SHARE 2
+/* Of what a cache may hold a bin leaves one part in so many to others, but what one batch is. */
+#define OTHERS_SHARE 8
 
 /* Bins that are looked at for one that has been idle. */
 #define LOOKS 8
@@ -81,7 +81,7 @@ static uint32_t next_granted(const struct cpu_cache *cache, uint32_t bin)
  */
 static bool make_room(struct cpu_cache *cache, uint32_t pages, struct batch *batch)
 {
-	uint32_t limit = cpu_cache_limit();
+	uint32_t limit = cpu_cache_limit(cache);
 	int looks;
 
 	for (looks = 0; cache->granted_pages + pages > limit && looks < LOOKS; looks++) {
@@ -104,9 +104,10 @@ static bool grant(struct cpu_cache *cache, uint32_t bin, struct batch *batch)
 	uint32_t granted = at.end - at.begin;
 	uint32_t most = at.most - at.begin;
 	uint32_t spans = granted + batch_of(bin) < most ? granted + batch_of(bin) : most;
+	uint32_t limit = cpu_cache_limit(cache);
 
-	if (granted == most || (granted && spans * bin > cpu_cache_limit() / BIN_SHARE) ||
-	    spans * bin > cpu_cache_limit() || !make_room(cache, (spans - granted) * bin, batch))
+	if (granted == most || spans * bin > (granted ? limit - limit / OTHERS_SHARE : limit) ||
+	    !make_room(cache, (spans - granted) * bin, batch))
 		return false;
 	set_granted(cache, bin, spans);
 	return true;
