@@ -27,8 +27,9 @@
 #define KEPT_BYTES      (96 * MB)
 #define KEPT_SHARE      4
 #define KEPT_POOL_SHARE 4
+#define KEPT_CPUS_SHARE 2
 
-/* On the device, where others may wait for it, and the process may sleep. */
+/* On the device, where others may wait for it and the process may sleep; and if nothing is kept. */
 #define SLEEPING_SHARE      16
 #define SLEEPING_POOL_SHARE 8
 
@@ -173,23 +174,22 @@ static struct budget_rules rules_of(const struct backend *backend)
 {
 	const struct ps_config *config = &process.config;
 	uint64_t pool_bytes = backend->pool_pages() * PS_PAGE_SIZE;
-	struct budget_rules rules = {.decay_ms = config->decay_ms};
+	struct budget_rules rules = {.decay_ms = config->decay_ms, .cpus_share = 1};
 
-	if (!process.caching || !config->decay_ms)
+	if (!process.caching)
 		return rules;
 	if (config->cache_bytes != CACHE_DEFAULT) {
 		rules.fixed_bytes = config->cache_bytes;
 		rules.most_bytes = config->cache_bytes;
-		rules.with_caches = true;
-	} else if (backend == &backend_memory || config->background) {
-		rules.fixed_bytes = KEPT_BYTES;
+	} else if (config->decay_ms && (backend == &backend_memory || config->background)) {
+		rules.fixed_bytes = KEPT_BYTES + cpu_caches_cpus() * CPU_BYTES;
 		rules.share = KEPT_SHARE;
 		rules.most_bytes = pool_bytes / KEPT_POOL_SHARE;
+		rules.cpus_share = KEPT_CPUS_SHARE;
 	} else {
 		rules.fixed_bytes = cpu_caches_cpus() * CPU_BYTES;
 		rules.share = SLEEPING_SHARE;
 		rules.most_bytes = pool_bytes / SLEEPING_POOL_SHARE;
-		rules.with_caches = true;
 	}
 	return rules;
 }

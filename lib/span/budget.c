@@ -31,7 +31,7 @@ static struct {
 
 static bool keeps(void)
 {
-	return budget.rules.most_bytes;
+	return budget.rules.most_bytes && budget.rules.decay_ms;
 }
 
 uint64_t budget_kept_bytes(void)
@@ -57,20 +57,29 @@ uint64_t budget_granted_bytes(void)
 	return (uint64_t)atomic_load_explicit(&budget.granted, memory_order_relaxed);
 }
 
+/* All that may be cached anywhere. */
+static uint64_t pot_bytes(void)
+{
+	const struct budget_rules *rules = &budget.rules;
+	uint64_t bytes = rules->fixed_bytes;
+
+	if (rules->share)
+		bytes += budget_held_bytes() / rules->share;
+	return bytes < rules->most_bytes ? bytes : rules->most_bytes;
+}
+
+uint64_t budget_for_cpus(void)
+{
+	return pot_bytes() / budget.rules.cpus_share;
+}
+
 /* The most that may be kept. */
 static uint64_t most_bytes(void)
 {
-	const struct budget_rules *rules = &budget.rules;
+	uint64_t pot = pot_bytes();
 	uint64_t granted = budget_granted_bytes();
-	uint64_t most = rules->fixed_bytes;
 
-	if (rules->share)
-		most += budget_held_bytes() / rules->share;
-	if (most > rules->most_bytes)
-		most = rules->most_bytes;
-	if (rules->with_caches)
-		most = most > granted ? most - granted : 0;
-	return most;
+	return pot > granted ? pot - granted : 0;
 }
 
 /* ---- pages that go back --------------------------------------------------------------------- */

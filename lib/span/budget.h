@@ -26,18 +26,18 @@
 #include "../backend/backend.h"
 
 /*
- * struct budget_rules
- * @fixed_bytes: what may be kept if nothing is held
- * @share: and of what is held one part in so many
- * @most_bytes: in all
- * @with_caches: what CPUs may cache counts against it
- * @decay_ms: how long pages are kept that are not needed; 0 for not at all
+ * struct budget_rules - how much may be cached, by CPUs and behind them together
+ * @fixed_bytes: if nothing is held
+ * @share: and of what is held one part in so many, 0 for none
+ * @most_bytes: in all; 0 if nothing is kept
+ * @cpus_share: CPUs may have one part in so many of it
+ * @decay_ms: how long pages are kept that are not needed
  */
 struct budget_rules {
 	uint64_t fixed_bytes;
 	uint32_t share;
 	uint64_t most_bytes;
-	bool with_caches;
+	uint32_t cpus_share;
 	uint32_t decay_ms;
 };
 
@@ -77,9 +77,10 @@ uint64_t budget_trim(uint64_t keep_bytes);
 /* Gives back as much of it as a request for so many pages may need; false if nothing is kept. */
 bool budget_reclaim(uint32_t nr_pages);
 
-/* Bytes that the caches of CPUs may come to hold, for budget_rules.with_caches. */
+/* Bytes that the caches of CPUs may come to hold: more or less of them, all, and the most. */
 void budget_granted(int64_t bytes);
 uint64_t budget_granted_bytes(void);
+uint64_t budget_for_cpus(void);
 
 uint64_t budget_kept_bytes(void);
 

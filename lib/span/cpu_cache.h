@@ -58,6 +58,7 @@ struct bin {
  * @granted_pages: what the bins may hold together
  * @granted: a bit for each bin that may hold anything
  * @hand: the bin that is next to lose what it was granted
+ * @taken_at_tick: all of @taken when that was last looked at
  * @added, @removed: spans that came or went other than to and from callers
  * @ramp: spans to get when there is none: grows up to a batch
  * @taken_before: @taken a while ago, to tell which bins are idle
@@ -71,6 +72,7 @@ struct cpu_cache {
 	uint32_t granted_pages;
 	uint64_t granted[NR_BINS / 64 + 1];
 	uint32_t hand;
+	uint64_t taken_at_tick;
 	uint64_t added;
 	uint64_t removed;
 	uint8_t ramp[NR_BINS];

@@ -68,25 +68,25 @@ uint32_t cpu_caches_cpus(void)
 	return caches.nr_cpus;
 }
 
-/* What all of them may hold together. */
-static uint64_t total_bytes(void)
+/* What each keeps when it is idle: so much, and its part of a share of what is held. */
+static uint64_t resting_bytes(void)
 {
-	return caches.nr_cpus * caches.cpu_bytes + budget_held_bytes() / HELD_SHARE;
+	uint64_t bytes = caches.cpu_bytes + budget_held_bytes() / HELD_SHARE / caches.nr_cpus;
+
+	return bytes < CACHE_MOST ? bytes : CACHE_MOST;
 }
 
 /* What is nobody's yet, but no more than one may have. */
 uint32_t cpu_cache_limit(const struct cpu_cache *cache)
 {
-	uint64_t own = cache->granted_pages * PS_PAGE_SIZE;
-	uint64_t others = budget_granted_bytes() - own;
-	uint64_t total = total_bytes();
+	uint64_t others = budget_granted_bytes() - cache->granted_pages * PS_PAGE_SIZE;
+	uint64_t total = budget_for_cpus();
 	uint64_t limit = total > others ? total - others : 0;
-	uint64_t fair = total / caches.nr_cpus;
 
 	if (limit > CACHE_MOST)
 		limit = CACHE_MOST;
-	/* The rest of a fair share is with others, who give it back when it is time. */
-	if (limit < fair && fair <= CACHE_MOST)
+	/* The rest of its share is with others, who give it back when it is time. */
+	if (limit < total / caches.nr_cpus && limit < CACHE_MOST)
 		__atomic_store_n(&caches.wanted, true, __ATOMIC_RELAXED);
 	return (uint32_t)(limit / PS_PAGE_SIZE);
 }
@@ -180,6 +180,11 @@ void *cpu_cache_take_from(struct cpu_cache *cache, uint32_t bin)
 
 /* ---- emptied by others ---------------------------------------------------------------------- */
 
+static bool is_chosen(const uint64_t *chosen, uint64_t place)
+{
+	return chosen[place / 64] >> place % 64 & 1;
+}
+
 /* False if whoever has it does not go on: the cache is left alone then. */
 static bool lock_patiently(struct cpu_cache *cache)
 {
@@ -221,25 +226,33 @@ static void take_room_back(struct cpu_cache *cache)
 	memset(cache->granted, 0, sizeof(cache->granted));
 }
 
-/* With the lock held.  Those that were granted at least so much; what they held is in @batch. */
-static void empty(uint32_t granted_pages, struct batch *batch)
+/* Those that are to be emptied are none's for a while. */
+static void set_aside(const uint64_t *chosen)
 {
 	uint64_t nr = 0, place;
 
-	if (cpu_caches.take_bins) {
-		for_each_made(place) if (cache_at(place)->granted_pages >= granted_pages)
-		{
-			put_in_table(place, no_cache);
-			nr++;
-		}
-		if (nr)
-			fence_sequences();
+	if (!cpu_caches.take_bins)
+		return;
+	for_each_made(place) if (is_chosen(chosen, place))
+	{
+		put_in_table(place, no_cache);
+		nr++;
 	}
+	if (nr)
+		fence_sequences();
+}
+
+/* With the lock held.  What they held is in @batch then. */
+static void empty(const uint64_t *chosen, struct batch *batch)
+{
+	uint64_t place;
+
+	set_aside(chosen);
 	for_each_made(place)
 	{
 		struct cpu_cache *cache = cache_at(place);
 
-		if (cache->granted_pages >= granted_pages && lock_patiently(cache)) {
+		if (is_chosen(chosen, place) && lock_patiently(cache)) {
 			drain(cache, batch);
 			take_room_back(cache);
 			cache_unlock(cache);
@@ -255,32 +268,59 @@ bool cpu_caches_empty(void)
 	batch_begin(&batch);
 	pthread_mutex_lock(&caches.lock);
 	if (caches.head)
-		empty(0, &batch);
+		empty(caches.head->made, &batch);
 	pthread_mutex_unlock(&caches.lock);
 	return batch_end(&batch);
 }
 
-LOOKS_ON static bool is_above(uint32_t granted_pages)
+LOOKS_ON static uint64_t count_taken(const struct cpu_cache *cache)
 {
+	uint64_t taken = 0;
+	uint32_t bin;
+
+	for (bin = 1; bin < NR_BINS; bin++)
+		taken += cache->taken[bin];
+	return taken;
+}
+
+/*
+ * With the lock held: the caches that hold more than they keep when they are idle, and are, or have
+ * what another wants.  False if there are none.
+ */
+LOOKS_ON static bool choose(uint64_t *chosen)
+{
+	bool wanted = __atomic_exchange_n(&caches.wanted, false, __ATOMIC_RELAXED) ||
+		      budget_granted_bytes() > budget_for_cpus();
+	uint64_t resting = resting_bytes();
+	bool any = false;
 	uint64_t place;
 
-	for_each_made(place) if (cache_at(place)->granted_pages > granted_pages) return true;
-	return false;
+	for_each_made(place)
+	{
+		struct cpu_cache *cache = cache_at(place);
+		uint64_t taken = count_taken(cache);
+
+		if (cache->granted_pages * PS_PAGE_SIZE > resting &&
+		    (wanted || taken == cache->taken_at_tick)) {
+			chosen[place / 64] |= (uint64_t)1 << place % 64;
+			any = true;
+		}
+		cache->taken_at_tick = taken;
+	}
+	return any;
 }
 
 void cpu_caches_shrink(void)
 {
-	uint64_t total = total_bytes();
-	uint32_t fair = (uint32_t)(total / caches.nr_cpus / PS_PAGE_SIZE);
+	static uint64_t chosen[CPUS_MOST / 64];
 	struct batch batch;
 
-	if (budget_granted_bytes() <= total &&
-	    !__atomic_exchange_n(&caches.wanted, false, __ATOMIC_RELAXED))
-		return;
-	if (!is_above(fair) || pthread_mutex_trylock(&caches.lock))
+	if (pthread_mutex_trylock(&caches.lock))
 		return;
 	batch_begin(&batch);
-	empty(fair + 1, &batch);
+	memset(chosen, 0, sizeof(chosen));
+	if (choose(chosen))
+		empty(chosen, &batch);
 	pthread_mutex_unlock(&caches.lock);
 	batch_end(&batch);
 }

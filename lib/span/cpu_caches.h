@@ -51,7 +51,7 @@ static inline size_t cache_offset(uint64_t place)
 /* Makes room for the caches of a window that is opened next; 0 or -errno. */
 int cpu_caches_open(const struct window *window);
 
-/* From now on they are used, each for so many bytes and its part of a share of what is held. */
+/* From now on they are used; one that is idle keeps so many bytes, and a share of what is held. */
 void cpu_caches_start(const struct window *window, uint64_t cpu_bytes);
 
 /* How many CPUs the process may run on. */
@@ -76,8 +76,8 @@ void *cpu_cache_take_from(struct cpu_cache *cache, uint32_t bin);
 /* What the caches hold becomes the process's own, to be given back; false if that is nothing. */
 bool cpu_caches_empty(void);
 
-/* The same, of the caches that hold more than their share, if all together hold too much or another
- * has too little. */
+/* The same, of those that are idle and hold more than they need then, or have what another wants.
+ */
 void cpu_caches_shrink(void);
 
 /* Whether a page of a range seems to be in one of them. */

@@ -27,7 +27,7 @@ static struct {
 	_Atomic uint64_t pages; /* may be read without the lock */
 	void *metadata;
 	size_t metadata_bytes;
-} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} kept = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
 
 void kept_lock(void)
 {
@@ -41,7 +41,7 @@ void kept_unlock(void)
 
 void kept_reset_lock(void)
 {
-	kept.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	kept.lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 }
 
 uint64_t kept_pages(void)
