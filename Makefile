@@ -29,7 +29,7 @@ module: ## pagespan.ko alone, in build/module-RELEASE
 LIB_DIRS := lib lib/arena lib/span lib/backend
 LIB_SOURCES := $(filter-out lib/ffi.c,$(wildcard $(LIB_DIRS:%=%/*.c))) kmod/span_map.c
 LIB_HEADERS := $(wildcard $(LIB_DIRS:%=%/*.h))
-LIB_ASSEMBLY := $(wildcard lib/arena/*.S)
+LIB_ASSEMBLY := $(wildcard $(LIB_DIRS:%=%/*.S))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o) $(LIB_ASSEMBLY:%.S=$(BUILD)/obj/%.o)
 
 lib: $(BUILD)/lib/libpagespan.a $(BUILD)/lib/$(SONAME) $(BUILD)/lib/$(FFI_SONAME) $(BUILD)/include/pagespan/ffi.h ## libpagespan.a and .so alone

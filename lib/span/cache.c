@@ -7,6 +7,7 @@
  * register survives.
  */
 #include "cache.h"
+#include "cache_layout.h"
 #include "cpu_cache.h"
 #include "long_way.h"
 #include "pagespan.h"
@@ -15,9 +16,6 @@ struct cpu_caches cpu_caches;
 void *cpu_cache_table[NO_CPUS + CPUS_MOST];
 const struct bin no_cache[NR_BINS];
 _Thread_local uint32_t cpu_cache_hint;
-
-/* A sequence that something comes between is begun again so often; gdb's stepi always does. */
-#define TRIES 2
 
 /*
  * Rotated by the bits of a page, a multiple of PS_PAGE_SIZE is a number of pages, and
@@ -35,17 +33,6 @@ static inline uint64_t bytes_of(uint64_t nr_pages)
 
 /* The first call of one thread may be under way while another looks. */
 #define LOAD(member) __atomic_load_n(&cpu_caches.member, __ATOMIC_RELAXED)
-
-static inline void *take_at_once(uint64_t nr_pages)
-{
-#ifdef HAVE_RSEQ
-	return rseq_take(cpu_caches.rseq, cpu_cache_of_cpu0(), nr_pages,
-			 offsetof(struct cpu_cache, taken));
-#else
-	(void)nr_pages;
-	return NULL;
-#endif
-}
 
 static inline bool give_at_once(void *span, uint64_t nr_pages)
 {
@@ -107,12 +94,10 @@ static inline bool give_locked(void *span, uint64_t nr_pages)
 static inline void *take(uint64_t nr_pages, uint64_t bits)
 {
 	void *span = NULL;
-	int tries;
 
-	if (nr_pages - 1 < LOAD(take_bins)) {
-		for (tries = 0; tries < TRIES && !span; tries++)
-			span = take_aligned_at_once(nr_pages, bits);
-	} else if (nr_pages - 1 < LOAD(locked_bins)) {
+	if (nr_pages < LOAD(take_bins)) {
+		span = take_aligned_at_once(nr_pages, bits);
+	} else if (nr_pages < LOAD(locked_bins)) {
 		span = take_locked(nr_pages, bits);
 	}
 	if (span)
@@ -133,64 +118,62 @@ void *cache_take_aligned(uint32_t nr_pages, uint64_t align)
 bool cache_put(void *span, uint32_t nr_pages)
 {
 	uint64_t page = pages_of((uint64_t)((char *)span - LOAD(base)));
-	int tries;
 
 	if (page >= LOAD(nr_pages) || nr_pages > LOAD(nr_pages) - page ||
 	    (nr_pages == MEGABLOCK_PAGES && page % MEGABLOCK_PAGES))
 		return false;
-	if (nr_pages - 1ul < LOAD(take_bins)) {
+	if (nr_pages < LOAD(take_bins)) {
 		annotate_freed(span, bytes_of(nr_pages));
-		for (tries = 0; tries < TRIES; tries++)
-			if (give_at_once(span, nr_pages))
-				return true;
-	} else if (nr_pages - 1ul < LOAD(locked_bins)) {
+		return give_at_once(span, nr_pages);
+	} else if (nr_pages < LOAD(locked_bins)) {
 		annotate_freed(span, bytes_of(nr_pages));
 		return give_locked(span, nr_pages);
 	}
 	return false;
 }
 
-/* What restartable sequences do not serve they have been asked for already. */
-static __attribute__((noinline)) void *alloc_other(uint64_t nr_pages)
+void *cache_alloc_other(uint64_t nr_pages)
 {
-	void *span = NULL;
+	void *span = take(nr_pages, 0);
 
-	if (nr_pages - 1 < LOAD(locked_bins))
-		span = take(nr_pages, 0);
 	return span ? span : span_alloc_long(nr_pages);
 }
 
-void *ps_span_alloc(size_t bytes)
+/*
+ * The kernel clears the pointer to a sequence when it finds that the thread has left it: whenever
+ * another thread has had the CPU.  So what is due from time to time is not forgotten by who comes
+ * seldom, though the cache serves him.
+ */
+void *cache_alloc_rested(uint64_t nr_pages)
 {
-	uint64_t nr_pages = pages_of(bytes);
-	void *span;
-
-	if (__builtin_expect(nr_pages - 1 >= LOAD(take_bins), 0))
-		return alloc_other(nr_pages);
-	span = take_at_once(nr_pages);
-	if (__builtin_expect(!span, 0))
-		return alloc_other(nr_pages);
-	annotate_allocated(span, bytes);
-	return span;
+	span_rested();
+	return cache_alloc_other(nr_pages);
 }
 
-static __attribute__((noinline)) int free_other(void *ptr, uint64_t nr_pages)
+int cache_free_other(void *ptr, uint64_t nr_pages)
 {
-	if (nr_pages && nr_pages <= UINT32_MAX && nr_pages - 1 >= LOAD(give_bins) &&
-	    cache_put(ptr, (uint32_t)nr_pages))
+	if (nr_pages && nr_pages <= UINT32_MAX && cache_put(ptr, (uint32_t)nr_pages))
 		return 0;
 	return span_free_long(ptr, bytes_of(nr_pages));
 }
 
+#if defined(HAVE_RSEQ) && !defined(ANNOTATE_INLINE)
+#define OFFSET(member) offsetof(struct cpu_caches, member)
+
+_Static_assert(OFFSET(base) == CACHES_BASE && OFFSET(nr_pages) == CACHES_NR_PAGES &&
+		       OFFSET(take_bins) == CACHES_TAKE_BINS &&
+		       OFFSET(give_bins) == CACHES_GIVE_BINS && OFFSET(rseq) == CACHES_RSEQ &&
+		       offsetof(struct cpu_cache, taken) == CACHE_TAKEN &&
+		       NO_CPUS == CACHES_NO_CPUS && MEGABLOCK_PAGES == 512,
+	       "cache_x86_64.S knows them");
+#else
+void *ps_span_alloc(size_t bytes)
+{
+	return cache_alloc_other(pages_of(bytes));
+}
+
 int ps_span_free(void *ptr, size_t bytes)
 {
-	uint64_t page = pages_of((uint64_t)((char *)ptr - LOAD(base)));
-	uint64_t nr_pages = pages_of(bytes);
-
-	if (__builtin_expect(page >= LOAD(nr_pages) || nr_pages - 1 >= LOAD(give_bins), 0))
-		return free_other(ptr, nr_pages);
-	annotate_freed(ptr, bytes);
-	if (__builtin_expect(!give_at_once(ptr, nr_pages), 0))
-		return free_other(ptr, nr_pages);
-	return 0;
+	return cache_free_other(ptr, pages_of(bytes));
 }
+#endif

@@ -46,7 +46,7 @@ struct bin {
 #define BIN_PAGES 256
 
 /* All arrays together, and a word before each: see bin_most(). */
-#define CACHE_WORDS 2624
+#define CACHE_WORDS 2628
 
 /*
  * struct cpu_cache - changed by whoever runs on the CPU
@@ -88,18 +88,18 @@ struct cpu_cache {
 /*
  * struct cpu_caches - what the fast path knows, all zeros before there is a backend
  * @base, @nr_pages: of the window
- * @take_bins: how many bins restartable sequences take from, 0 if they do not
+ * @take_bins: how many bins restartable sequences take from, 0 if they do not; bin 0 is empty
  * @give_bins: those that take any span of their size, for one of 2 MiB has to be aligned
- * @locked_bins: how many bins there are without restartable sequences
  * @rseq: where the thread's struct rseq is, from its thread pointer
+ * @locked_bins: how many bins there are without restartable sequences
  */
 struct cpu_caches {
 	char *base;
 	uint64_t nr_pages;
 	uint64_t take_bins;
 	uint64_t give_bins;
-	uint64_t locked_bins;
 	ptrdiff_t rseq;
+	uint64_t locked_bins;
 };
 
 extern struct cpu_caches cpu_caches __attribute__((visibility("hidden")));
@@ -124,7 +124,7 @@ extern const struct bin no_cache[NR_BINS] __attribute__((visibility("hidden")));
 static inline uint32_t bin_most(uint32_t bin)
 {
 	if (bin == MEGABLOCK_PAGES)
-		return 8;
+		return 12;
 	return bin <= BIN_PAGES / 2 ? BIN_PAGES / bin : 2;
 }
 

@@ -17,7 +17,7 @@
 
 /* The caches grow by a part of what is held, all together, but none to more than this. */
 #define HELD_SHARE 16
-#define CACHE_MOST (8 * MEGABLOCK_BYTES)
+#define CACHE_MOST (16 * MEGABLOCK_BYTES)
 
 /* Of what is left of the address space, if that is limited, so much is for caches. */
 #define ADDRESS_SPACE_SHARE 4
@@ -454,11 +454,11 @@ void cpu_caches_start(const struct window *window, uint64_t cpu_bytes)
 	__atomic_store_n(&cpu_caches.base, window->base, __ATOMIC_RELAXED);
 	__atomic_store_n(&cpu_caches.nr_pages, window->nr_pages, __ATOMIC_RELAXED);
 	if (!fence_open(&cpu_caches.rseq)) {
-		__atomic_store_n(&cpu_caches.locked_bins, BIN_MAX, __ATOMIC_RELEASE);
+		__atomic_store_n(&cpu_caches.locked_bins, NR_BINS, __ATOMIC_RELEASE);
 		return;
 	}
-	__atomic_store_n(&cpu_caches.take_bins, BIN_MAX, __ATOMIC_RELEASE);
-	__atomic_store_n(&cpu_caches.give_bins, BIN_MAX - 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu_caches.take_bins, NR_BINS, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu_caches.give_bins, BIN_MAX, __ATOMIC_RELEASE);
 }
 
 bool cpu_caches_ours(void)

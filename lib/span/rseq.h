@@ -13,10 +13,6 @@
 #ifndef PAGESPAN_RSEQ_H
 #define PAGESPAN_RSEQ_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define RSEQ_HIDDEN_FROM_SANITIZER
@@ -32,6 +28,11 @@
 #endif
 #endif
 
+#ifndef __ASSEMBLER__
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef HAVE_RSEQ
 
 /*
@@ -39,39 +40,37 @@
  * top of the bin, behind its last span; where it begins; and where the top may rise to.  The word
  * before the beginning is never a span.  @table has the cache of each CPU.
  */
-#define RSEQ_BEGIN(no)                                             \
-	".pushsection __rseq_cs, \"aw\"\n"                         \
-	".balign 32\n"                                             \
-	"9:	.long 0, 0\n"                                          \
-	"	.quad 1f, 2f - 1f, 4f\n"                                 \
-	".popsection\n"                                            \
-	".pushsection .text.unlikely, \"ax\"\n"                    \
-	"	.byte 0x0f, 0xb9, 0x3d\n" /* not to be executed */ \
-	"	.long 0x53053053\n"                                      \
-	"4:	jmp " no "\n"                                      \
-	".popsection\n"                                            \
-	"	leaq 9b(%%rip), %%rax\n"                                 \
-	"	movq %%rax, %%fs:8(%[rseq])\n"   /* rseq_cs */     \
-	"1:	movslq %%fs:4(%[rseq]), %%rax\n" /* cpu_id */      \
-	"	movq (%[table], %%rax, 8), %%rax\n"                      \
+#define RSEQ_BEGIN                                             \
+	".pushsection __rseq_cs, \"aw\"\n"                     \
+	".balign 32\n"                                         \
+	"9:	.long 0, 0\n"                                      \
+	"	.quad 1f, 2f - 1f, 4f\n"                             \
+	".popsection\n"                                        \
+	"	leaq 9b(%%rip), %%rax\n"                             \
+	"	movq %%rax, %%fs:8(%[rseq])\n"   /* rseq_cs */ \
+	"1:	movslq %%fs:4(%[rseq]), %%rax\n" /* cpu_id */  \
+	"	movq (%[table], %%rax, 8), %%rax\n"                  \
 	"	movzwl (%%rax, %[bin], 8), %%ecx\n" /* top */
+
+/* In the function itself, where debuggers and profilers know how to unwind. */
+#define RSEQ_END(aborted)                                   \
+	"2:	jmp 5f\n"                                       \
+	"	.byte 0x0f, 0xb9, 0x3d\n" /* a ud1 of it */ \
+	"	.long 0x53053053\n"                               \
+	"4:	" aborted "\n"                              \
+	"5:\n"
 
 #define RSEQ_TAKE                           \
 	"	cmpw 2(%%rax, %[bin], 8), %%cx\n" \
-	"	jbe 3f\n"                         \
+	"	jbe 4f\n"                         \
 	"	movq -8(%%rax, %%rcx, 8), %[span]\n"
 
 #define RSEQ_COUNT "	incq %c[counters](%%rax, %[bin], 8)\n"
 
 /* No outputs of asm goto, which gcc 12 gets wrong where it jumps. */
-#define RSEQ_TAKEN                              \
-	"	decl %%ecx\n"                         \
-	"	movw %%cx, (%%rax, %[bin], 8)\n"      \
-	"2:\n"                                  \
-	".pushsection .text.unlikely, \"ax\"\n" \
-	"3:	xorl %k[span], %k[span]\n"          \
-	"	jmp 2b\n"                             \
-	".popsection\n"
+#define RSEQ_TAKEN      \
+	"	decl %%ecx\n" \
+	"	movw %%cx, (%%rax, %[bin], 8)\n" RSEQ_END("xorl %k[span], %k[span]")
 
 /*
  * Takes the last span of a bin, and adds one to the counter of the bin at @counters; NULL if
@@ -83,7 +82,7 @@ static inline __attribute__((always_inline)) void *rseq_take(ptrdiff_t rseq, voi
 	void *span;
 
 	__asm__ volatile(
-		RSEQ_BEGIN("3f") RSEQ_TAKE RSEQ_COUNT RSEQ_TAKEN
+		RSEQ_BEGIN RSEQ_TAKE RSEQ_COUNT RSEQ_TAKEN
 		: [span] "=&r"(span)
 		: [rseq] "r"(rseq), [table] "r"(table), [bin] "r"(bin), [counters] "i"(counters)
 		: "rax", "rcx", "memory", "cc");
@@ -98,8 +97,8 @@ static inline __attribute__((always_inline)) void *rseq_take_aligned(ptrdiff_t r
 {
 	void *span;
 
-	__asm__ volatile(RSEQ_BEGIN("3f") RSEQ_TAKE "	testq %[bits], %[span]\n"
-						    "	jnz 3f\n" RSEQ_COUNT RSEQ_TAKEN
+	__asm__ volatile(RSEQ_BEGIN RSEQ_TAKE "	testq %[bits], %[span]\n"
+					      "	jnz 4f\n" RSEQ_COUNT RSEQ_TAKEN
 			 : [span] "=&r"(span)
 			 : [rseq] "r"(rseq), [table] "r"(table), [bin] "r"(bin),
 			   [counters] "i"(counters), [bits] "r"(bits)
@@ -114,8 +113,8 @@ static inline __attribute__((always_inline)) void *rseq_take_from(ptrdiff_t rseq
 {
 	void *span;
 
-	__asm__ volatile(RSEQ_BEGIN("3f") "	cmpq %%rax, %[cache]\n"
-					  "	jne 3f\n" RSEQ_TAKE RSEQ_TAKEN
+	__asm__ volatile(RSEQ_BEGIN "	cmpq %%rax, %[cache]\n"
+				    "	jne 4f\n" RSEQ_TAKE RSEQ_TAKEN
 			 : [span] "=&r"(span)
 			 : [rseq] "r"(rseq), [table] "r"(table), [bin] "r"(bin), [cache] "r"(cache)
 			 : "rax", "rcx", "memory", "cc");
@@ -127,14 +126,13 @@ static inline __attribute__((always_inline)) bool rseq_give(ptrdiff_t rseq, void
 							    uint64_t bin, void *span)
 {
 	__asm__ goto volatile(
-		RSEQ_BEGIN("%l[no]") "	cmpw 4(%%rax, %[bin], 8), %%cx\n"
-				     "	jae %l[no]\n"
-				     "	cmpq %[span], -8(%%rax, %%rcx, 8)\n"
-				     "	je %l[no]\n"
-				     "	movq %[span], (%%rax, %%rcx, 8)\n"
-				     "	incl %%ecx\n"
-				     "	movw %%cx, (%%rax, %[bin], 8)\n"
-				     "2:\n"
+		RSEQ_BEGIN "	cmpw 4(%%rax, %[bin], 8), %%cx\n"
+			   "	jae %l[no]\n"
+			   "	cmpq %[span], -8(%%rax, %%rcx, 8)\n"
+			   "	je %l[no]\n"
+			   "	movq %[span], (%%rax, %%rcx, 8)\n"
+			   "	incl %%ecx\n"
+			   "	movw %%cx, (%%rax, %[bin], 8)\n" RSEQ_END("jmp %l[no]")
 		:
 		: [rseq] "r"(rseq), [table] "r"(table), [bin] "r"(bin), [span] "r"(span)
 		: "rax", "rcx", "memory", "cc"
@@ -143,6 +141,8 @@ static inline __attribute__((always_inline)) bool rseq_give(ptrdiff_t rseq, void
 no:
 	return false;
 }
+
+#endif
 
 #endif
 

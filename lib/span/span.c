@@ -150,6 +150,12 @@ static void *alloc_refilling(uint32_t nr_pages)
 	return span;
 }
 
+void span_rested(void)
+{
+	if (process_opened())
+		house_keep();
+}
+
 void *span_alloc_long(uint64_t nr_pages)
 {
 	const struct backend *backend;
