@@ -6,7 +6,7 @@
  * vector registers of the program in place.  No libc, no system call.
  */
 #include "../span/cache.h"
-#include "arena_chunk.h"
+#include "arena_refill.h"
 
 void *arena_refill_cached(struct ps_arena *bump, size_t size)
 {
