@@ -287,18 +287,6 @@ int ps_arena_resize_large(struct ps_arena *bump, void *ptr, size_t old_size, siz
 
 /* ---- growing elsewhere --------------------------------------------------------------------- */
 
-/* A longer span with the same contents in its beginning; the old one is gone.  NULL with errno. */
-static char *move_span(char *span, size_t old_bytes, size_t new_bytes)
-{
-	char *moved = ps_span_alloc(new_bytes);
-
-	if (moved) {
-		memcpy(moved, span, old_bytes);
-		ps_span_free(span, old_bytes);
-	}
-	return moved;
-}
-
 /* Into a span that is kept; the old one is so instead. */
 static struct chunk *move_into_kept(struct arena *arena, struct chunk *large, size_t bytes)
 {
@@ -320,7 +308,7 @@ static struct chunk *move_anywhere(struct arena *arena, struct chunk *large, siz
 
 	if (!make_room(arena, more))
 		return NULL;
-	moved = (struct chunk *)move_span((char *)large, old_bytes, bytes);
+	moved = ps_span_resize(large, old_bytes, bytes);
 	if (moved) {
 		moved->end = (uintptr_t)moved + bytes;
 		arena->held += more;
