@@ -121,7 +121,7 @@ static __attribute__((noinline)) void destroy_other(struct arena *arena)
 	if (arena->owner)
 		check_free_chunks(arena, &arena->first, chunk_data(&arena->first));
 	arena_put_large(arena, NULL);
-	arena_put_kept(arena);
+	kept_put_all(arena);
 	while (arena->last != &arena->first)
 		put_last(arena);
 	arena_put_chunk(arena, &arena->first);
@@ -171,7 +171,7 @@ static void *alloc_long(struct arena *arena, size_t size)
 
 	if (object || !arena->kept)
 		return object;
-	arena_put_kept(arena);
+	kept_put_all(arena);
 	return refill(arena, size, take_any, put_any, true);
 }
 
@@ -281,7 +281,7 @@ void ps_arena_adopt(struct ps_arena *bump, struct ps_arena *other_bump)
 	struct chunk *chunk = other->current, *last_large = other->large;
 
 	check_owner(arena);
-	arena_put_kept(other);
+	kept_put_all(other);
 	while (other->last != chunk)
 		put_last(other);
 	trim_current(other, other->owner ? put_checked : put_any);

@@ -19,6 +19,13 @@
 
 #define KEPT_MAX 8
 
+/* Keeps a span, which is in no list any more.  Where there are enough, the smallest is given back.
+ */
+void kept_add(struct arena *arena, struct chunk *span);
+
+/* Gives back all of them. */
+void kept_put_all(struct arena *arena);
+
 /* The link to the smallest span of so many bytes or more; NULL if there is none. */
 static inline struct chunk **kept_for(struct arena *arena, size_t bytes)
 {

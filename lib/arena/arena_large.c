@@ -20,6 +20,9 @@
  * grow. */
 #define SPARE_PART 16
 
+/* A shorter span is copied in less time than it takes to look for free pages behind it. */
+#define EXTEND_MIN (16 * PS_PAGE_SIZE)
+
 void arena_put_chunk(struct arena *arena, struct chunk *chunk)
 {
 	size_t bytes = chunk_size(chunk);
@@ -29,89 +32,6 @@ void arena_put_chunk(struct arena *arena, struct chunk *chunk)
 	if (__builtin_expect(chunk->zoned, 0))
 		check_allow(span, bytes);
 	ps_span_free(span, bytes);
-}
-
-/* ---- the spans that are kept --------------------------------------------------------------- */
-
-static struct chunk *unlink_kept(struct chunk **link)
-{
-	struct chunk *span = *link;
-
-	*link = span->next;
-	span->zoned = false;
-	return span;
-}
-
-/* The link to the smallest one if there are enough, else NULL. */
-static struct chunk **smallest_of_enough(struct arena *arena)
-{
-	struct chunk **link, **smallest = &arena->kept;
-	int count = 0;
-
-	for (link = smallest; *link; link = &(*link)->next) {
-		if (chunk_size(*link) < chunk_size(*smallest))
-			smallest = link;
-		count++;
-	}
-	return count < KEPT_MAX ? NULL : smallest;
-}
-
-/* Makes one span of two if they are neighbours. */
-static bool merge_kept(struct arena *arena, struct chunk *span)
-{
-	struct chunk **link;
-
-	for (link = &arena->kept; *link; link = &(*link)->next) {
-		if ((*link)->end == (uintptr_t)span) {
-			(*link)->end = span->end;
-			return true;
-		}
-		if (span->end == (uintptr_t)*link) {
-			span->next = (*link)->next;
-			span->end = (*link)->end;
-			*link = span;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Where there are enough, the smallest goes. */
-static void keep(struct arena *arena, struct chunk *span)
-{
-	struct chunk **smallest;
-
-	if (merge_kept(arena, span))
-		return;
-	smallest = smallest_of_enough(arena);
-	if (smallest) {
-		if (chunk_size(*smallest) >= chunk_size(span)) {
-			arena_put_chunk(arena, span);
-			return;
-		}
-		arena_put_chunk(arena, unlink_kept(smallest));
-	}
-	span->next = arena->kept;
-	arena->kept = span;
-}
-
-/* Keeps what there is room for. */
-static void keep_or_put(struct arena *arena, struct chunk *span, size_t *room)
-{
-	size_t bytes = chunk_size(span);
-
-	if (bytes > *room) {
-		arena_put_chunk(arena, span);
-		return;
-	}
-	*room -= bytes;
-	keep(arena, span);
-}
-
-void arena_put_kept(struct arena *arena)
-{
-	while (arena->kept)
-		arena_put_chunk(arena, unlink_kept(&arena->kept));
 }
 
 /* ---- the stack ----------------------------------------------------------------------------- */
@@ -131,6 +51,19 @@ void arena_put_large(struct arena *arena, const struct chunk *above)
 {
 	while (arena->large != above)
 		arena_put_chunk(arena, pop_large(arena, &arena->large));
+}
+
+/* Keeps what there is room for. */
+static void keep_or_put(struct arena *arena, struct chunk *span, size_t *room)
+{
+	size_t bytes = chunk_size(span);
+
+	if (bytes > *room) {
+		arena_put_chunk(arena, span);
+		return;
+	}
+	*room -= bytes;
+	kept_add(arena, span);
 }
 
 void arena_keep_large(struct arena *arena, size_t bytes)
@@ -173,7 +106,7 @@ static struct chunk **find_large(struct arena *arena, const void *ptr, size_t by
 static bool make_room(struct arena *arena, size_t bytes)
 {
 	if (exceeds_limit(arena, bytes))
-		arena_put_kept(arena);
+		kept_put_all(arena);
 	return !exceeds_limit(arena, bytes);
 }
 
@@ -196,7 +129,7 @@ static bool lengthen(struct arena *arena, struct chunk *large, size_t bytes)
 {
 	size_t more = bytes - chunk_size(large);
 
-	if (exceeds_limit(arena, more) ||
+	if (chunk_size(large) < EXTEND_MIN || exceeds_limit(arena, more) ||
 	    ps_span_extend(chunk_start(large), chunk_size(large), bytes))
 		return false;
 	large->end += more;
@@ -230,7 +163,8 @@ static bool grow_in_place(struct arena *arena, struct chunk *large, size_t neede
 		lengthen_by_kept(arena, large, with_spare(needed));
 	if (needed <= chunk_size(large) || lengthen(arena, large, with_spare(needed)))
 		return true;
-	return make_room(arena, whole_pages(needed) - chunk_size(large)) &&
+	return chunk_size(large) >= EXTEND_MIN &&
+	       make_room(arena, whole_pages(needed) - chunk_size(large)) &&
 	       lengthen(arena, large, whole_pages(needed));
 }
 
@@ -297,7 +231,22 @@ static struct chunk *move_into_kept(struct arena *arena, struct chunk *large, si
 	moved = (struct chunk *)kept_take(link, bytes);
 	memcpy(moved, large, large->cur - (uintptr_t)large);
 	moved->end = (uintptr_t)moved + bytes;
-	keep(arena, large);
+	kept_add(arena, large);
+	return moved;
+}
+
+/* A longer span with the same contents in its beginning; the old one is gone.  NULL with errno. */
+static void *move_span(void *span, size_t old_bytes, size_t new_bytes)
+{
+	void *moved;
+
+	if (old_bytes >= EXTEND_MIN)
+		return ps_span_resize(span, old_bytes, new_bytes);
+	moved = ps_span_alloc(new_bytes);
+	if (!moved)
+		return NULL;
+	memcpy(moved, span, old_bytes);
+	ps_span_free(span, old_bytes);
 	return moved;
 }
 
@@ -308,7 +257,7 @@ static struct chunk *move_anywhere(struct arena *arena, struct chunk *large, siz
 
 	if (!make_room(arena, more))
 		return NULL;
-	moved = ps_span_resize(large, old_bytes, bytes);
+	moved = move_span(large, old_bytes, bytes);
 	if (moved) {
 		moved->end = (uintptr_t)moved + bytes;
 		arena->held += more;

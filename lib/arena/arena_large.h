@@ -14,7 +14,4 @@ void arena_put_large(struct arena *arena, const struct chunk *above);
 /* Empties the stack.  So many bytes of its spans, and of those kept before, are kept. */
 void arena_keep_large(struct arena *arena, size_t bytes);
 
-/* Gives back the spans that are kept. */
-void arena_put_kept(struct arena *arena);
-
 #endif

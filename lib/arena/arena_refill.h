@@ -132,8 +132,9 @@ static inline __attribute__((always_inline)) void *refill(struct arena *arena, s
 	while (!chunk) {
 		chunk = add_chunk(arena, bytes, take);
 		bytes /= 2;
-		if (!chunk && (!smaller || bytes < whole_pages(needed)))
-			return NULL;
+		if (chunk || (smaller && bytes >= whole_pages(needed)))
+			continue;
+		return smaller && needed > PS_PAGE_SIZE ? add_large(arena, needed, take) : NULL;
 	}
 	if (!trim_current(arena, put))
 		return NULL;

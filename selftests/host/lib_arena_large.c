@@ -105,6 +105,21 @@ TEST_F(arena_large, larger_objects_do_not_make_chunks_of_medium_objects_larger)
 	EXPECT_EQ(1, stats_of(self->arena).chunks);
 }
 
+/* Where no chunk is to be had, a span of their own is. */
+TEST_F(arena_large, medium_objects_use_a_limit_up)
+{
+	size_t limit;
+
+	SKIP_IF_CHECKED();
+	while (stats_of(self->arena).chunks < 3)
+		ASSERT_NE(NULL, ps_alloc(self->arena, 11000));
+	limit = held_by(self->arena) + 3 * PS_PAGE_SIZE;
+	ps_arena_limit(self->arena, limit);
+	while (ps_alloc(self->arena, 11000))
+		;
+	EXPECT_EQ(limit, held_by(self->arena));
+}
+
 /* What counted before a mark counts after it, and no more. */
 TEST_F(arena_large, rewound_medium_objects_are_forgotten)
 {
@@ -189,9 +204,9 @@ TEST_F(arena_large, aligned_object_grows_where_it_is)
 	SKIP_IF_CHECKED();
 	object = ps_alloc_aligned(self->arena, MIB, 4096);
 	memset(object, 5, MIB);
-	ps_shrink_last(self->arena, object, MIB, 50000);
-	EXPECT_EQ(0, ps_extend_last(self->arena, object, 50000, 200000));
-	EXPECT_EQ(5, object[49999]);
+	ps_shrink_last(self->arena, object, MIB, 70000);
+	EXPECT_EQ(0, ps_extend_last(self->arena, object, 70000, 200000));
+	EXPECT_EQ(5, object[69999]);
 	EXPECT_TRUE(ps_arena_owns(self->arena, object + 199999));
 }
 

@@ -679,8 +679,8 @@ int ps_arena_resize_large(struct ps_arena *arena, void *ptr, size_t old_size,
  * @new_size: the size it is to have, not below @old_size
  *
  * The last large object, and the one before, count as last too.  Their spans grow by
- * pages that the last reset kept behind them or that are free, and a little more
- * than they need, so that not every call has to look for pages.
+ * pages that the last reset kept behind them, or spans of 64 KiB and more by pages that are
+ * free; by a little more than they need, so that not every call has to look for pages.
  *
  * Return: 0, or -ENOMEM and nothing has changed: the object is not the last
  * one, or there is no room behind it.
