@@ -10,7 +10,8 @@
 #include "../open.h"
 #include "../span/cache.h"
 #include "arena_check.h"
-#include "arena_chunk.h"
+#include "arena_large.h"
+#include "arena_refill.h"
 #include "arena_registers.h"
 
 static void *take_any(uint32_t nr_pages)
@@ -29,17 +30,6 @@ static bool put_checked(void *span, uint32_t nr_pages)
 {
 	check_allow(span, nr_pages * PS_PAGE_SIZE);
 	return put_any(span, nr_pages);
-}
-
-static void put_chunk(struct arena *arena, struct chunk *chunk)
-{
-	size_t bytes = chunk_size(chunk);
-	char *span = chunk_start(chunk);
-
-	arena->held -= bytes;
-	if (__builtin_expect(chunk->zoned, 0))
-		check_allow(span, bytes);
-	put_any(span, pages_of(bytes));
 }
 
 /* ---- the beginning and the end ------------------------------------------------------------- */
@@ -70,8 +60,10 @@ static inline struct arena *make_arena(size_t bytes, bool checked)
 	arena->current = &arena->first;
 	arena->last = &arena->first;
 	arena->large = NULL;
+	arena->kept = NULL;
 	arena->held = bytes;
 	arena->chunk_bytes = bytes;
+	arena->medium_bytes = 0;
 	arena->limit = SIZE_MAX;
 	arena->owner = checked ? check_thread() : NULL;
 	arena->first.next = NULL;
@@ -113,19 +105,6 @@ struct ps_arena *ps_arena_create(const struct ps_arena_options *options)
 	return &arena->bump;
 }
 
-/* Gives back the large objects above one in the stack. */
-static void put_large(struct arena *arena, const struct chunk *kept)
-{
-	while (arena->large != kept) {
-		struct chunk *large = arena->large;
-
-		arena->large = large->previous;
-		if (large->zoned)
-			check_free(large, chunk_data(large));
-		put_chunk(arena, large);
-	}
-}
-
 static void put_last(struct arena *arena)
 {
 	struct chunk *last = arena->last;
@@ -133,7 +112,7 @@ static void put_last(struct arena *arena)
 	arena->last = last->previous;
 	arena->last->next = NULL;
 	arena->chunk_bytes -= chunk_size(last);
-	put_chunk(arena, last);
+	arena_put_chunk(arena, last);
 }
 
 /* Of an arena that has more than its first chunk, or is checked. */
@@ -141,10 +120,11 @@ static __attribute__((noinline)) void destroy_other(struct arena *arena)
 {
 	if (arena->owner)
 		check_free_chunks(arena, &arena->first, chunk_data(&arena->first));
-	put_large(arena, NULL);
+	arena_put_large(arena, NULL);
+	kept_put_all(arena);
 	while (arena->last != &arena->first)
 		put_last(arena);
-	put_chunk(arena, &arena->first);
+	arena_put_chunk(arena, &arena->first);
 }
 
 void ps_arena_destroy(struct ps_arena *bump)
@@ -184,6 +164,17 @@ static void *alloc_checked(struct arena *arena, size_t size)
 	return object;
 }
 
+/* What is kept for large objects goes before an object is refused. */
+static void *alloc_long(struct arena *arena, size_t size)
+{
+	void *object = refill(arena, size, take_any, put_any, true);
+
+	if (object || !arena->kept)
+		return object;
+	kept_put_all(arena);
+	return refill(arena, size, take_any, put_any, true);
+}
+
 void *arena_refill_long(struct ps_arena *bump, size_t size)
 {
 	struct arena *arena = arena_of(bump);
@@ -196,7 +187,7 @@ void *arena_refill_long(struct ps_arena *bump, size_t size)
 	if (arena->owner)
 		object = alloc_checked(arena, size);
 	else
-		object = refill(arena, ps_arena_rounded(size), take_any, put_any, true);
+		object = alloc_long(arena, ps_arena_rounded(size));
 	if (object)
 		errno = saved_errno;
 	return object;
@@ -244,9 +235,10 @@ void ps_arena_reset(struct ps_arena *bump, size_t keep_bytes)
 		arena->owner = check_thread();
 		check_free_chunks(arena, first, chunk_data(first));
 	}
-	put_large(arena, NULL);
 	while (arena->last != first && arena->chunk_bytes > keep_bytes)
 		put_last(arena);
+	arena_keep_large(arena,
+			 keep_bytes > arena->chunk_bytes ? keep_bytes - arena->chunk_bytes : 0);
 	resume(arena, first, chunk_data(first));
 }
 
@@ -255,6 +247,8 @@ struct ps_arena_mark ps_mark(const struct ps_arena *bump)
 	const struct arena *arena = arena_of(bump);
 
 	check_owner(arena);
+	if (arena->large)
+		arena->large->marked = true;
 	return (struct ps_arena_mark){
 		.cur = arena->bump.cur,
 		.current = arena->current,
@@ -271,7 +265,7 @@ void ps_rewind(struct ps_arena *bump, struct ps_arena_mark mark)
 	check_owner(arena);
 	if (__builtin_expect(arena->owner != NULL, 0))
 		check_free_chunks(arena, current, mark.cur);
-	put_large(arena, mark.large);
+	arena_put_large(arena, mark.large);
 	while (arena->last != mark.last)
 		put_last(arena);
 	/* What was last at the mark may have shrunk, and the pages behind it be gone. */
@@ -287,11 +281,14 @@ void ps_arena_adopt(struct ps_arena *bump, struct ps_arena *other_bump)
 	struct chunk *chunk = other->current, *last_large = other->large;
 
 	check_owner(arena);
+	kept_put_all(other);
 	while (other->last != chunk)
 		put_last(other);
 	trim_current(other, other->owner ? put_checked : put_any);
 	chunk->cur = other->bump.cur;
+	other->first.single = false;
 	arena->held += other->held;
+	arena->medium_bytes += other->medium_bytes;
 
 	/* Top down: the chunks, the last one first; the other's large objects; what was there. */
 	if (last_large) {

@@ -5,8 +5,8 @@
  * Compiled for general registers only: arena_refill_*.S calls it with the
  * vector registers of the program in place.  No libc, no system call.
  */
+#include "arena_refill.h"
 #include "../span/cache.h"
-#include "arena_chunk.h"
 
 void *arena_refill_cached(struct ps_arena *bump, size_t size)
 {

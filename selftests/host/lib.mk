@@ -4,13 +4,13 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span refusal descriptor reserve stack cache fork debug stress fuzz arena
+LIB_TESTS := span refusal descriptor reserve stack cache fork debug stress fuzz arena arena_large arena_kept
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := refusal cache stress
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
 LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harness.h selftests/host/tap.h \
-	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
+	selftests/host/lib_arena_large.h $(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \

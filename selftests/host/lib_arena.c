@@ -639,7 +639,7 @@ TEST_F(arena, strings_are_copied_and_made)
 		EXPECT_EQ('5', long_string[length - 1]);
 	}
 	ps_arena_limit(self->arena, 0);
-	EXPECT_EQ(NULL, ps_printf(self->arena, "%0*d", 100000, 5));
+	EXPECT_EQ(NULL, ps_printf(self->arena, "%0*d", 3000000, 5));
 }
 
 TEST_F(arena, success_leaves_errno_alone)

@@ -124,6 +124,21 @@ bool last_object_is_given_back()
 	return memory.used() == 100 * sizeof(long);
 }
 
+/* Its halves are large objects soon, and the one before the last is given back, too. */
+bool vector_that_grows_alone_leaves_nothing_behind()
+{
+	arena memory;
+	std::vector<long, arena_allocator<long>> vector{arena_allocator<long>(memory)};
+
+	for (long i = 0; i < 300000; i++)
+		vector.push_back(i);
+	for (long i = 0; i < 300000; i++)
+		if (vector[static_cast<std::size_t>(i)] != i)
+			return false;
+	return memory.is_checked() ||
+	       memory.used() < vector.capacity() * sizeof(long) + 64 * PS_PAGE_SIZE;
+}
+
 bool equality_is_that_of_the_arena()
 {
 	arena one, two;
@@ -180,6 +195,7 @@ int main()
 	PROMISE(containers_with_the_allocator_hold_what_they_are_given);
 	PROMISE(vector_of_wide_objects_is_aligned);
 	PROMISE(last_object_is_given_back);
+	PROMISE(vector_that_grows_alone_leaves_nothing_behind);
 	PROMISE(equality_is_that_of_the_arena);
 	PROMISE(what_cannot_be_had_throws);
 	PROMISE(groups_work_with_classes);

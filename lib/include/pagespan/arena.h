@@ -21,8 +21,11 @@
  *   behind gives the tail pages it has not used back.
  *
  *   Large objects.  What needs more than a quarter of the chunk to come gets a
- *   span of its own; the current chunk stays current, and the growth of later
- *   chunks is not affected.
+ *   span of its own; the current chunk stays current.  Objects of more than nine pages do
+ *   not affect the growth of chunks.  Smaller ones, for which whole pages would be up
+ *   to twice what they need, do as far as they are concerned: when there are some, a chunk
+ *   comes that is large enough.  So of many objects of a size an arena holds at most an
+ *   eighth more than they take, whatever the size.
  *
  * Objects are not freed one by one.  ps_rewind() frees what was allocated since
  * a mark, ps_arena_reset() everything, and ps_arena_destroy() the arena too.
@@ -170,11 +173,14 @@ void ps_arena_destroy(struct ps_arena *arena) PS_NOTHROW;
 /**
  * ps_arena_reset() - free every object and go on with an empty arena
  * @arena: the arena
- * @keep_bytes: how much of its chunks it may keep, to be used again; the first
- *              chunk it keeps always, the spans of large objects never
+ * @keep_bytes: how much it may keep, to be used again: chunks, then spans of large
+ *              objects, eight of these at most; the first chunk it keeps always
  *
- * Takes time for what is given back, not for what is kept.  The calling thread
- * owns the arena from now on.  All marks are void.
+ * Takes time for every large object and for what is given back, not for chunks that
+ * are kept.  Large objects to come use what is kept, and grow into it
+ * (ps_resize_last()); before an allocation is refused, it is given back.  A checked
+ * arena keeps no spans of large objects.  The calling thread owns the arena from now
+ * on.  All marks are void.
  */
 void ps_arena_reset(struct ps_arena *arena, size_t keep_bytes) PS_NOTHROW;
 
@@ -236,7 +242,7 @@ bool ps_arena_owns(const struct ps_arena *arena, const void *ptr) PS_NOTHROW;
  * @arena: the arena
  * @bytes: of spans, the first chunk included; SIZE_MAX, as at first, is no bound
  *
- * Nothing is given back, but an allocation that needs a span beyond the bound
+ * Nothing is given back at once, but an allocation that needs a span beyond the bound
  * fails with ENOMEM.  Near the bound chunks become smaller.
  */
 void ps_arena_limit(struct ps_arena *arena, size_t bytes) PS_NOTHROW;
@@ -247,7 +253,8 @@ void ps_arena_limit(struct ps_arena *arena, size_t bytes) PS_NOTHROW;
  * @bytes_used: of them, allocated, padding included
  * @bytes_limit: see ps_arena_limit()
  * @chunks: the number of chunks, those kept for later included
- * @large: the number of spans of large objects, and of those adopted
+ * @large: the number of spans of large objects, and of those adopted; not of those
+ *         kept for later
  */
 struct ps_arena_stats {
 	size_t bytes_held;
@@ -647,12 +654,33 @@ PS_INLINE void *ps_cursor_alloc(struct ps_cursor *cursor, size_t size)
 	return ps_arena_object(start);
 }
 
+/* No smaller object has a span of its own, as far as inlined code asks. */
+#define PS_ARENA_LARGE_MIN ((size_t)512)
+
+/**
+ * ps_arena_resize_large() - make a large object longer or shorter where it stands
+ * @arena: the arena
+ * @ptr: an object
+ * @old_size: its size
+ * @new_size: the size it is to have
+ *
+ * What ps_extend_last() and ps_shrink_last() do about large objects; called by them.
+ *
+ * Return: 0, or -ENOMEM and nothing has changed.
+ */
+int ps_arena_resize_large(struct ps_arena *arena, void *ptr, size_t old_size,
+			  size_t new_size) PS_NOTHROW;
+
 /**
  * ps_extend_last() - make the last object longer where it stands
  * @arena: the arena
  * @ptr: an object
  * @old_size: its size
  * @new_size: the size it is to have, not below @old_size
+ *
+ * The last large object, and the one before, count as last too.  Their spans grow by
+ * pages that the last reset kept behind them, or spans of 64 KiB and more by pages that are
+ * free; by a little more than they need, so that not every call has to look for pages.
  *
  * Return: 0, or -ENOMEM and nothing has changed: the object is not the last
  * one, or there is no room behind it.
@@ -662,7 +690,9 @@ PS_INLINE int ps_extend_last(struct ps_arena *arena, void *ptr, size_t old_size,
 	uintptr_t start = (uintptr_t)ptr;
 
 	if (ps_arena_rounded(start + old_size) != arena->cur || new_size > arena->end - start)
-		return -ENOMEM;
+		return old_size < PS_ARENA_LARGE_MIN ?
+			       -ENOMEM :
+			       ps_arena_resize_large(arena, ptr, old_size, new_size);
 	arena->cur = ps_arena_rounded(start + new_size);
 	return 0;
 }
@@ -673,6 +703,9 @@ PS_INLINE int ps_extend_last(struct ps_arena *arena, void *ptr, size_t old_size,
  * @ptr: an object; if it is not the last one, nothing happens
  * @old_size: its size
  * @new_size: the size it is to have, not above @old_size
+ *
+ * Which large objects count as last, ps_extend_last() says.  Their whole pages go back, of
+ * size 0 all.
  */
 PS_INLINE void ps_shrink_last(struct ps_arena *arena, void *ptr, size_t old_size, size_t new_size)
 {
@@ -680,7 +713,27 @@ PS_INLINE void ps_shrink_last(struct ps_arena *arena, void *ptr, size_t old_size
 
 	if (ps_arena_rounded(start + old_size) == arena->cur)
 		arena->cur = ps_arena_rounded(start + new_size);
+	else if (old_size >= PS_ARENA_LARGE_MIN)
+		ps_arena_resize_large(arena, ptr, old_size, new_size);
 }
+
+/**
+ * ps_resize_last() - make an object longer or shorter, elsewhere if need be
+ * @arena: the arena
+ * @ptr: an object, or NULL for none
+ * @old_size: its size
+ * @new_size: the size it is to have
+ *
+ * As ps_shrink_last(), or as ps_extend_last() where that succeeds.  Else the contents
+ * move; the old object is as if shrunk to 0, and the new one is one that was
+ * allocated now, so ps_rewind() to an earlier mark frees it.  A large object that is
+ * last and younger than all marks moves with its span, and keeps its alignment;
+ * others are aligned to PS_ARENA_ALIGN then.
+ *
+ * Return: the object, or NULL with errno ENOMEM, and nothing has changed.
+ */
+void *ps_resize_last(struct ps_arena *arena, void *ptr, size_t old_size,
+		     size_t new_size) PS_NOTHROW;
 
 /**
  * ps_strdup() - copy a string

@@ -8,8 +8,9 @@
  *
  * Both refer to an arena that lives longer than they do and that belongs to
  * the thread that uses the container. Deallocation does nothing, but that the
- * last object shrinks away, so that a vector which grows alone in its arena does
- * not leave its old halves behind. What cannot be had throws std::bad_alloc.
+ * last object shrinks away, and so do the last large ones: see ps_shrink_last(). A
+ * large vector which grows alone in its arena does not leave its old halves behind.
+ * What cannot be had throws std::bad_alloc.
  */
 #ifndef PAGESPAN_ARENA_HPP
 #define PAGESPAN_ARENA_HPP
