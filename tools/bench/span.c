@@ -372,7 +372,7 @@ int measure_workload(char **arguments)
 	const struct workload *workload = workloads;
 	const struct workload *end = workloads + ARRAY_SIZE(workloads);
 
-	while (workload < end && strcmp(workload->name, arguments[0]))
+	while (workload < end && strcmp(workload->name, arguments[0]) != 0)
 		workload++;
 	if (workload == end) {
 		fprintf(stderr, "bench-span: no workload '%s'\n", arguments[0]);

@@ -11,7 +11,7 @@
 #include "span_measure.h"
 
 #define BURST_PAGES 65536
-#define NAP_MS      10
+#define NAP_NS      10000000
 #define NAPS        100
 
 static const size_t sizes[] = {1, 3, 16, 64, 200, 512, 513, 1024};
@@ -35,7 +35,7 @@ static void burst(void)
 
 static void nap(void)
 {
-	nanosleep(&(struct timespec){.tv_nsec = NAP_MS * 1000000}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 }
 
 static void small_call(void)

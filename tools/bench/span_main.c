@@ -64,14 +64,15 @@ static int print_version(char **arguments)
 	size_t length = sizeof(version);
 
 	(void)arguments;
-	if (mimalloc)
+	if (mimalloc) {
 		print_mimalloc_version(mimalloc());
-	else if (tcmalloc)
-		puts(tcmalloc(NULL, NULL, NULL));
-	else if (jemalloc && !jemalloc("version", &version, &length, NULL, 0))
-		puts(version);
-	else
-		puts(version);
+		return 0;
+	}
+	if (tcmalloc)
+		version = tcmalloc(NULL, NULL, NULL);
+	else if (jemalloc)
+		jemalloc("version", &version, &length, NULL, 0);
+	puts(version);
 	return 0;
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+/* What the measurements of bench-span share: clocks, figures, and what the kernel says of memory.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
