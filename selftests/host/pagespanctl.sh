@@ -511,8 +511,12 @@ top_draws_pool_and_clients() {
 }
 
 bench_tests_this_machine() {
+	local what
 	PAGESPAN_BACKEND=memory run 0 bench
 	says 'spans keep what they hold: yes'
+	for what in '1 page' '16 KiB' '64 KiB' '256 KiB' '1 MiB'; do
+		grep -q "$what .* ns .* ns .* times\$" out
+	done
 	PAGESPAN_BACKEND=paper run 1 bench
 	says 'no backend can be had'
 }

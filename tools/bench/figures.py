@@ -37,6 +37,9 @@ YARDSTICKS = ("ideal bump",)
 MORE_IS_BETTER = ("occupancy sustained", "free pages in whole megablocks")
 NEUTRAL = ("refusals audited",)
 
+# Bench-span's workload of so many spans of so many pages.
+BURST = re.compile(r"burst, ([0-9]+) x ([0-9]+) pages")
+
 
 def fail(message):
     """Ends the program: 2, as what was asked for cannot be done."""

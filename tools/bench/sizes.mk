@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 #
-# bench-sizes: the subjects of bench-span and hugetlbfs. The programs go into the guest as they are, with the
-# libraries that they need.
+# bench-sizes: the subjects of bench-span, as this system has them, and hugetlbfs. The programs go into the
+# guest as they are, with the libraries that they need.
 
 BENCH_SIZES := $(BUILD)/bench/sizes
-BENCH_SIZES_SUBJECTS := $(BENCH_SPAN_SUBJECTS) hugetlbfs
+BENCH_SIZES_SUBJECTS := pagespan tcmalloc mimalloc jemalloc glibc mmap hugetlbfs
 BENCH_SIZES_PROGRAMS := $(BENCH_SIZES_SUBJECTS:%=$(BENCH_SIZES)/%)
 
 .PHONY: bench-sizes

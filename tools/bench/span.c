@@ -1,50 +1,32 @@
 // SPDX-License-Identifier: MIT
 /*
- * bench-span, one measurement of one subject: blocks of whole pages, 256 of them live, of which a
- * random one is given back and replaced by another, again and again. Compiled once for every
- * subject (span_subject.h), so that each has a process and a heap of its own; span.sh takes turns
- * between them.
+ * bench-span, workloads: blocks of whole pages, 256 of them live, of which a random one is given
+ * back and replaced by another, again and again.
  *
  * A figure is the median over many batches of about a fifth of a millisecond, so that whatever
  * interrupts one batch does not show. It includes the loop, which is the same for all and takes its
  * choices from a list that is drawn beforehand.
- *
- * Usage: span WORKLOAD MILLISECONDS
- *        span --count PAGES OPERATIONS	(what callgrind runs)
- *
- * Prints a line for each figure, its fields separated by tabs: metric, unit, value.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "span_subject.h"
+#include "span_measure.h"
 
-#define NR_SLOTS          256
-#define NR_STEPS          16384
-#define NR_THREADS        2
-#define PARCEL            64
-#define QUEUE_CLOSED      UINT64_MAX
-#define BATCH_NS          200000
-#define MIN_BATCHES       5
-#define MAX_BATCHES       8192
-#define SPINS             1000
-#define HELD_SAMPLES      11
-#define HELD_STEP         500
-#define CACHE_LINE        64
-
-#define ARRAY_SIZE(array) (sizeof(array) / sizeof(*(array)))
-
-enum touch { TOUCH_NOTHING, TOUCH_FIRST_PAGE, TOUCH_EVERY_PAGE };
+#define NR_SLOTS     256
+#define NR_STEPS     16384
+#define PARCEL       64
+#define QUEUE_CLOSED UINT64_MAX
+#define MIN_BATCHES  5
+#define MAX_BATCHES  8192
+#define SPINS        1000
+#define HELD_SAMPLES 11
+#define HELD_STEP    500
+#define CACHE_LINE   64
 
 /* Two threads exchange what they allocate, or one allocates and the other only frees. */
 enum shape { ONE_THREAD, TWO_THREADS, EXCHANGED, ONE_WAY, MEMORY_HELD };
@@ -81,11 +63,6 @@ static const struct workload workloads[] = {
 	{"odd sizes", SIZES(5, 9, 17, 33, 129), TOUCH_EVERY_PAGE, MEMORY_HELD},
 };
 
-struct block {
-	void *start;
-	size_t bytes;
-};
-
 struct worker;
 typedef void operate(struct worker *worker, uint64_t operations);
 
@@ -117,51 +94,13 @@ static struct queue {
 	_Alignas(CACHE_LINE) struct block blocks[NR_SLOTS];
 } queues[NR_THREADS];
 
-static _Noreturn void die(const char *what)
-{
-	fprintf(stderr, "bench-span: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/*
- * Threads that work together stay on processors of their own, where there are as many: whether the
- * scheduler puts them on one or on two would otherwise decide the figure.
- */
-static void stay_on_processor(int index)
-{
-	cpu_set_t allowed, one;
-	int cpu = -1;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		die("sched_getaffinity");
-	for (index %= CPU_COUNT(&allowed); index >= 0; index--)
-		do
-			cpu++;
-		while (!CPU_ISSET(cpu, &allowed));
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity");
-}
-
-/* A period longer than branch predictors remember. */
 static void draw_steps(struct worker *worker)
 {
 	const struct workload *workload = worker->workload;
 	uint64_t random = 88172645463325252ULL + (uint64_t)(worker - workers);
 
 	for (size_t i = 0; i < NR_STEPS; i++) {
-		random ^= random << 13;
-		random ^= random >> 7;
-		random ^= random << 17;
+		next_random(&random);
 		worker->steps[i].slot = random % NR_SLOTS;
 		worker->steps[i].nr_pages = workload->pages[(random >> 32) % workload->nr_pages];
 	}
@@ -170,21 +109,6 @@ static void draw_steps(struct worker *worker)
 static inline struct step next_step(struct worker *worker)
 {
 	return worker->steps[worker->next_step++ % NR_STEPS];
-}
-
-static inline struct block take_block(size_t nr_pages, enum touch touch)
-{
-	size_t bytes = nr_pages * PS_PAGE_SIZE;
-	volatile char *start = subject_alloc(bytes);
-
-	if (__builtin_expect(!start || (uintptr_t)start % PS_PAGE_SIZE, 0))
-		die("no block of whole pages");
-	if (touch == TOUCH_FIRST_PAGE)
-		*start = 1;
-	if (touch == TOUCH_EVERY_PAGE)
-		for (size_t offset = 0; offset < bytes; offset += PS_PAGE_SIZE)
-			start[offset] = 1;
-	return (struct block){(void *)start, bytes};
 }
 
 /* ---- what is repeated ---- */
@@ -328,24 +252,6 @@ static void measure(struct worker *worker)
 			(double)time_batch(worker, operations) / (double)operations;
 }
 
-static int compare(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
-}
-
-static void print_figure(const char *metric, const char *unit, double value)
-{
-	printf("%s\t%s\t%.10g\n", metric, unit, value);
-}
-
 static void measure_one_thread(void)
 {
 	static operate *const by_touch[] = {replace_untouched, replace_first_touched,
@@ -403,25 +309,6 @@ static void measure_with(operate *operate, void *(*partner)(void *))
 	print_figure("pair", "ns", median(worker->costs, worker->nr_costs));
 }
 
-/* Anonymous memory of this process that is resident; nothing is allocated to find out. */
-static double resident_bytes(void)
-{
-	char text[4096];
-	const char *line;
-	ssize_t length;
-	int fd = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
-
-	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (length < 0)
-		die("/proc/self/smaps_rollup");
-	close(fd);
-	text[length] = 0;
-	line = strstr(text, "\nAnonymous:");
-	if (!line)
-		die("/proc/self/smaps_rollup without a line for anonymous memory");
-	return strtod(line + strlen("\nAnonymous:"), NULL) * 1024;
-}
-
 static double asked_bytes(const struct worker *worker)
 {
 	double sum = 0;
@@ -443,7 +330,6 @@ static void measure_memory_held(void)
 	double resident[HELD_SAMPLES];
 #ifdef SUBJECT_PAGESPAN
 	double accounted[HELD_SAMPLES];
-	struct ps_stats stats;
 #endif
 
 	measure_one_thread();
@@ -451,9 +337,7 @@ static void measure_memory_held(void)
 		replace_all_touched(worker, HELD_STEP);
 		resident[i] = (resident_bytes() - before) / asked_bytes(worker);
 #ifdef SUBJECT_PAGESPAN
-		ps_stats(&stats, sizeof(stats));
-		accounted[i] =
-			(double)(stats.bytes_held + stats.bytes_cached) / asked_bytes(worker);
+		accounted[i] = accounted_bytes() / asked_bytes(worker);
 #endif
 	}
 	print_figure("memory resident / asked", "1", median(resident, HELD_SAMPLES));
@@ -462,14 +346,9 @@ static void measure_memory_held(void)
 #endif
 }
 
-static int measure_workload(const struct workload *workload, uint64_t milliseconds)
+static void measure_shape(enum shape shape)
 {
-	for (size_t i = 0; i < NR_THREADS; i++) {
-		workers[i].workload = workload;
-		draw_steps(&workers[i]);
-		workers[i].budget_ns = milliseconds * 1000000;
-	}
-	switch (workload->shape) {
+	switch (shape) {
 	case ONE_THREAD:
 		measure_one_thread();
 		break;
@@ -486,46 +365,32 @@ static int measure_workload(const struct workload *workload, uint64_t millisecon
 		measure_memory_held();
 		break;
 	}
+}
+
+int measure_workload(char **arguments)
+{
+	const struct workload *workload = workloads;
+	const struct workload *end = workloads + ARRAY_SIZE(workloads);
+
+	while (workload < end && strcmp(workload->name, arguments[0]) != 0)
+		workload++;
+	if (workload == end) {
+		fprintf(stderr, "bench-span: no workload '%s'\n", arguments[0]);
+		return 2;
+	}
+	for (size_t i = 0; i < NR_THREADS; i++) {
+		workers[i].workload = workload;
+		draw_steps(&workers[i]);
+		workers[i].budget_ns = strtoull(arguments[1], NULL, 0) * 1000000;
+	}
+	measure_shape(workload->shape);
 	return 0;
 }
 
-/* ---- for callgrind ---- */
-
-/* Counted alone, and only in what it calls is there more than a few instructions. */
-__attribute__((noinline)) void measured_pair(size_t bytes)
+int print_workloads(char **arguments)
 {
-	void *start = subject_alloc(bytes);
-
-	__asm__ volatile("" : "+r"(start));
-	subject_free(start, bytes);
-}
-
-__attribute__((noinline)) static void unmeasured_pair(size_t bytes)
-{
-	subject_free(subject_alloc(bytes), bytes);
-}
-
-/* The first pairs fill caches and bind symbols. */
-static int count_pairs(size_t bytes, uint64_t operations)
-{
-	for (size_t i = 0; i < NR_SLOTS; i++)
-		unmeasured_pair(bytes);
-	for (uint64_t i = 0; i < operations; i++)
-		measured_pair(bytes);
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc == 4 && !strcmp(argv[1], "--count"))
-		return count_pairs(strtoull(argv[2], NULL, 0) * PS_PAGE_SIZE,
-				   strtoull(argv[3], NULL, 0));
-	for (size_t i = 0; argc == 3 && i < ARRAY_SIZE(workloads); i++)
-		if (!strcmp(workloads[i].name, argv[1]))
-			return measure_workload(&workloads[i], strtoull(argv[2], NULL, 0));
-	fputs("usage: span WORKLOAD MILLISECONDS | span --count PAGES OPERATIONS\nworkloads:\n",
-	      stderr);
+	(void)arguments;
 	for (size_t i = 0; i < ARRAY_SIZE(workloads); i++)
-		fprintf(stderr, "\t%s\n", workloads[i].name);
-	return 2;
+		puts(workloads[i].name);
+	return 0;
 }

@@ -22,39 +22,15 @@ export PAGESPAN_BACKEND=memory
 # Memory that the boot parameter keeps away from the kernel, for the source phys=.
 readonly reserved_at=512M reserved=128M
 
-readonly subjects='pagespan tcmalloc mimalloc jemalloc glibc mmap'
-
-# comparison, limit, workload, metric, subject, against whom: another subject, the best of the others,
-# or nobody. What is to be at least so many times faster is the other way round.
-readonly goals='
-at most	0.85	4K	pair	pagespan	tcmalloc
-at most	0.85	64K	pair	pagespan	tcmalloc
-at most	1.2	4K, first page touched	pair	pagespan	tcmalloc
-at most	1.2	64K, first page touched	pair	pagespan	tcmalloc
-at most	0.25	2M	pair	pagespan	tcmalloc
-at most	0.7	mix	pair	pagespan	tcmalloc
-at most	0.7	mix, two threads	pair	pagespan	tcmalloc
-at most	1	4K, freed by another thread	pair	pagespan	tcmalloc
-at most	1	mix, freed by another thread	pair	pagespan	tcmalloc
-at most	1	4K, freed by another thread, one way	pair	pagespan	tcmalloc
-at most	1	mix, freed by another thread, one way	pair	pagespan	tcmalloc
-at most	1.05	mix, every page touched	pair	pagespan	the best peer
-at least	300	4K, first page touched	pair	pagespan	mmap
-at most	1.10	odd sizes	memory accounted / asked	pagespan	-
-at most	1.10	odd sizes	memory resident / asked	pagespan	-
-at most	0	all freed, threads gone, ps_trim(0)	memory held	pagespan	-
-at most	100	function with an arena of its own	instructions	pagespan	-
-at most	40	guest: 4K, cached	pair	pagespan contig	-
-at most	40	guest: 4K, cached	pair	pagespan ZONE_DEVICE	-
-at most	1000	guest: 1024 single pages, nothing cached	whole	pagespan contig	-
-at most	1000	guest: 1024 single pages, nothing cached	whole	pagespan ZONE_DEVICE	-'
+# In bursts, mmap is nobody's rival: it is left out.
+readonly peers='tcmalloc mimalloc2 mimalloc3 jemalloc glibc'
 
 usage() {
 	cat <<END
 Usage: tools/bench/span.sh
-       tools/bench/span.sh --report LINES JSON
-The second form measures nothing: it makes the table and the JSON file of the figures in LINES. Each line is
-one figure of one pass: workload, subject, metric, unit and value, separated by tabs.
+       tools/bench/span.sh --report LINES JSON [NAME=VALUE]...
+The second form measures nothing: it makes the table and the JSON file of the figures in LINES, see
+tools/bench/span_report.
 END
 }
 
@@ -76,21 +52,61 @@ figures() {
 	sed "s|^|$workload	$subject	|" "$work/figures" >>"$lines"
 }
 
-workloads() {
-	"$programs/pagespan" 2>&1 >/dev/null | sed -n 's/^\t//p'
+# here SUBJECT...: those that could be built
+here() {
+	local subject
+	for subject; do
+		[ ! -x "$programs/$subject" ] || printf '%s ' "$subject"
+	done
 }
 
-run_passes() {
-	local pass workload subject
-	for pass in $(seq "$1"); do
-		say "pass $pass of $1"
-		while read -r workload; do
-			for subject in $subjects; do
-				figures "$workload" "$subject" "$programs/$subject" "$workload" "$2"
-			done
-		done < <(workloads)
+# turns WORKLOAD SUBJECTS ARGUMENT...: each of them measures once
+turns() {
+	local workload=$1 subjects=$2 subject
+	shift 2
+	for subject in $subjects; do
+		figures "$workload" "$subject" "$programs/$subject" "$@"
 	done
-	figures 'all freed, threads gone, ps_trim(0)' pagespan "$programs/own" held
+}
+
+run_pass() {
+	local rivals=$1 milliseconds=$2 workload threads
+	while read -r workload; do
+		turns "$workload" "$rivals mmap" workload "$workload" "$milliseconds"
+	done < <("$programs/pagespan" workloads)
+	turns 'producer and consumer' "$rivals" stream $((2 * milliseconds))
+	for threads in 1 2; do
+		turns "256 x 64 pages, untouched, threads: $threads" "$rivals" \
+			burst-of-threads "$threads" 64 256 "$milliseconds"
+		turns "16 x 768 pages, untouched, threads: $threads" "$rivals" \
+			burst-of-threads "$threads" 768 16 "$milliseconds"
+	done
+}
+
+run_bursts() {
+	local rivals=$1 milliseconds=$2 pages count
+	while read -r pages count; do
+		turns "burst, $count x $pages pages" "$rivals" burst "$pages" "$count" "$milliseconds"
+	done < <("$programs/pagespan" cells)
+}
+
+# They sleep for most of it. Whoever has a thread for that may have it.
+run_memory_left() {
+	local rivals=$1 after='a second after 256 MiB'
+	turns "$after, a call every 10 ms" "$rivals" left calls
+	turns "$after, asleep" "$rivals" left asleep
+	PAGESPAN_BACKGROUND=1 MALLOC_CONF=background_thread:true \
+		turns "$after, asleep, with the thread" "$rivals" left asleep
+}
+
+# passes COUNT COMMAND...
+passes() {
+	local count=$1 pass
+	shift
+	for pass in $(seq "$count"); do
+		say "${1#run_}: $pass of $count"
+		"$@"
+	done
 }
 
 # instructions FUNCTION OPERATIONS COMMAND...: what callgrind counts in the function, for each operation
@@ -107,12 +123,11 @@ instructions() {
 count_instructions() {
 	local subject operations=1000
 	say 'counting instructions'
-	for subject in $subjects; do
-		[ "$subject" != mmap ] || continue # the kernel's are not counted
+	for subject in $1; do
 		figures '4K, cached' "$subject" instructions measured_pair "$operations" \
-			"$programs/$subject" --count 1 "$operations"
+			"$programs/$subject" count 1 "$operations"
 		figures '2M, cached' "$subject" instructions measured_pair "$operations" \
-			"$programs/$subject" --count 512 "$operations"
+			"$programs/$subject" count 512 "$operations"
 	done
 	figures 'function with an arena of its own' pagespan instructions measured_function "$operations" \
 		"$programs/own" --count "$operations"
@@ -141,68 +156,47 @@ run_guests() {
 	guest "$1" contig --module "$module" --insmod 'source=contig size_mb=128'
 }
 
-make_json() {
-	# shellcheck disable=SC2016 # the dollars are jq's
-	jq -Rn '
-		def fields: split("\n")[] | select(. != "") | split("\t");
-		def in_order: reduce .[] as $x ([]; if any(.[]; . == $x) then . else . + [$x] end);
-		[inputs | split("\t")] as $figures |
-		[$figures | map(.[:4]) | in_order[] | . as $what |
-			[$figures[] | select(.[:4] == $what) | .[4] | tonumber] | sort |
-			{
-				workload: $what[0], subject: $what[1], metric: $what[2], unit: $what[3],
-				median: .[length / 2 | floor], p10: .[(length - 1) / 10 | floor],
-				p90: .[(length - 1) * 9 / 10 | ceil], runs: length
-			}] as $results |
-		def median($workload; $metric; $subject):
-			[$results[] | select(.workload == $workload and .metric == $metric and .subject == $subject)] |
-			if length == 1 then .[0].median else error("not measured: \($workload), \($metric), \($subject)") end;
-		def best($workload; $metric):
-			[$results[] | select(.workload == $workload and .metric == $metric and .subject != "pagespan") | .median] | min;
-		{benchmark: "span"} + $header + {
-			results: $results,
-			goals: [$goals | fields | . as [$comparison, $limit, $workload, $metric, $subject, $against] |
-				median($workload; $metric; $subject) as $ours |
-				(if $against == "-" then $ours
-				 elif $against == "the best peer" then $ours / best($workload; $metric)
-				 elif $comparison == "at least" then median($workload; $metric; $against) / $ours
-				 else $ours / median($workload; $metric; $against) end) as $value |
-				{
-					goal: ("\($workload): \($metric)" + (if $subject == "pagespan" then "" else ", \($subject)" end) +
-						(if $against == "-" then "" elif $comparison == "at least" then ", times faster than \($against)"
-						 else ", of \($against)" end)),
-					comparison: $comparison, limit: ($limit | tonumber), value: $value,
-					met: (if $comparison == "at least" then $value >= ($limit | tonumber) else $value <= ($limit | tonumber) end)
-				}]
-		}' --arg goals "$goals" --argjson header "$(tools/bench/environment)" <"$1"
+# What each peer says that it is
+versions() {
+	local peer text=
+	for peer in $1; do
+		text+="$peer $("$programs/$peer" version | sed 's/^gperftools //;s/-0-g.*//'), "
+	done
+	printf '%s\n' "${text%, }"
 }
 
-# report LINES JSON
+# report LINES JSON [NAME=VALUE]...
 report() {
-	make_json "$1" >"$2.new" || fail "no report of $1"
-	mv "$2.new" "$2"
+	tools/bench/span_report "$@" || fail "no report of $1"
 	tools/bench/table "$2"
 }
 
 main() {
-	local quick=${BENCH_QUICK:-0}
+	local quick=${BENCH_QUICK:-0} rivals
 	case ${1-} in
 	-h | --help) usage; exit 0 ;;
-	--report) report "${2:?}" "${3:?}"; exit 0 ;;
+	--report) report "${2:?}" "${3:?}" "${@:4}"; exit 0 ;;
 	?*) usage >&2; exit 2 ;;
 	esac
 	tools/setup build vm bench
 	[ -x "$programs/pagespan" ] || fail "no $programs/pagespan; run: make bench-span"
 	rm -rf "$work"
 	mkdir -p "$work"
+	# shellcheck disable=SC2086 # several
+	rivals="pagespan $(here $peers)"
 	if [ "$quick" != 0 ]; then
-		run_passes 3 15
+		passes 3 run_pass "$rivals" 15
+		passes 1 run_bursts "$rivals" 3
+		passes 1 run_memory_left "$rivals"
 	else
-		run_passes 11 50
+		passes 11 run_pass "$rivals" 50
+		passes 5 run_bursts "$rivals" 40
+		passes 3 run_memory_left "$rivals"
 	fi
-	count_instructions
+	figures 'all freed, threads gone, ps_trim(0)' pagespan "$programs/own" held
+	count_instructions "$rivals"
 	run_guests $((quick != 0 ? 1 : 2))
-	report "$lines" "$json"
+	report "$lines" "$json" peers="$(versions "${rivals#pagespan}")"
 }
 
 main "$@"

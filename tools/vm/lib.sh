@@ -59,21 +59,45 @@ apt_retry() {
 	apt_update && "$@"
 }
 
-# apt_foreign ARCH: from here on apt sees packages of ARCH and, named with it, of this machine's own
-# architecture, in lists of its own; the host's configuration and lists stay as they are.
-apt_foreign() {
+# apt_apart NAME SETTING...: from here on apt has lists and settings of its own, kept in the cache under
+# that name; the host's configuration and lists stay as they are.
+apt_apart() {
 	local state=$cache/apt-$1
+	shift
 	apt_lists=$state/lists
 	mkdir -p "$apt_lists/partial" "$state/archives/partial"
 	export APT_CONFIG=$state/apt.conf
-	cat >"$APT_CONFIG.$$" <<-END
-		APT::Architecture "$1";
-		APT::Architectures { "$1"; "$(dpkg --print-architecture)"; };
-		Dir::Cache "$state";
-		Dir::State::lists "$apt_lists";
-		Dir::State::status "/dev/null";
-	END
+	printf '%s;\n' "$@" "Dir::Cache \"$state\"" "Dir::State::lists \"$apt_lists\"" \
+		'Dir::State::status "/dev/null"' >"$APT_CONFIG.$$"
 	mv "$APT_CONFIG.$$" "$APT_CONFIG"
+}
+
+# apt_foreign ARCH: apt sees packages of ARCH and, named with it, of this machine's own architecture.
+apt_foreign() {
+	apt_apart "$1" "APT::Architecture \"$1\"" "APT::Architectures { \"$1\"; \"$(dpkg --print-architecture)\"; }"
+}
+
+# apt_repositories: Debian's own among those that apt has here: URL, suite, components
+apt_repositories() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
+		awk '$4 == "Debian" { components[$1 " " $2] = components[$1 " " $2] " " $3 }
+			END { for (from in components) print from components[from] }' | sort
+}
+
+# apt_mirror: of these, the release itself, not what updates it
+apt_mirror() {
+	apt_repositories | grep -v -e -security -e -updates -e -backports
+}
+
+# apt_suite SUITE: apt sees this suite of the same mirror, and nothing else.
+apt_suite() {
+	local mirror sources=$cache/apt-$1/sources.list
+	read -r mirror _ < <(apt_mirror) || return
+	apt_apart "$1" "Dir::Etc::sourcelist \"$sources\"" 'Dir::Etc::sourceparts "/dev/null"' \
+		'Acquire::Languages "none"'
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$sources.$$"
+	mv "$sources.$$" "$sources"
 }
 
 # apt_field FIELD PACKAGE: a field of the version apt would install
