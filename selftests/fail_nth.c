@@ -350,22 +350,24 @@ static long run_pressure(struct subject *subject)
 	return client_pressure(subject->fd, 0, &told);
 }
 
-/* A client that answers, but is asked by nobody but the call. */
+/* A client that answers, and has nothing to answer yet. */
 static bool prepare_answerer(struct subject *subject)
 {
-	return prepare_page(subject) && !run_pressure(subject);
+	struct pagespan_pressure none = { .size = sizeof(none) };
+
+	return prepare_page(subject) && !client_ioctl(subject->fd, PAGESPAN_PRESSURE, &none) &&
+	       !run_pressure(subject);
 }
 
-/* Opens, asks in vain, and closes. */
+/* Another client asks for all of the pool, and is refused once its time is over. */
 static long run_ask(struct subject *subject)
 {
-	uint32_t nr_pages = client_info(subject->fd).longest_run + 1;
 	int fd = open("/dev/pagespan", O_RDWR);
 	long ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = client_alloc(fd, nr_pages);
+	ret = client_alloc(fd, subject->nr_pages);
 	close(fd);
 	return ret == -ENOMEM ? 0 : ret < 0 ? ret : -EIO;
 }

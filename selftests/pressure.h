@@ -72,7 +72,19 @@ static inline void give(struct answerer *answerer)
 			abort();
 	if (spare->nr_pages && client_free(answerer->fd, spare->first, spare->nr_pages))
 		abort();
-	spare->nr_pages = 0;
+	__atomic_store_n(&spare->nr_pages, 0, __ATOMIC_RELEASE);
+}
+
+/* Once it has given its pages, of which nobody has taken one: it has them again. */
+static inline bool take_back(struct answerer *answerer, uint32_t nr_pages)
+{
+	struct pagespan_range *spare = &answerer->spare;
+
+	if (!EVENTUALLY(!__atomic_load_n(&spare->nr_pages, __ATOMIC_ACQUIRE)) ||
+	    client_alloc_at(answerer->fd, spare->first, nr_pages))
+		return false;
+	spare->nr_pages = nr_pages;
+	return true;
 }
 
 static inline void *answer_all(void *argument)

