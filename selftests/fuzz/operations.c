@@ -189,6 +189,33 @@ static void op_export(void)
 	close(fd);
 }
 
+/* Wants the whole pool, so that others are asked for what they own. */
+static void op_ask(void)
+{
+	uint64_t first;
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.nr_pages = state.nr_pages < PAGESPAN_MAX_PAGES ? state.nr_pages :
+								  PAGESPAN_MAX_PAGES,
+		.align_pages = 1,
+		.count = 1,
+		.spans = (uintptr_t)&first,
+	};
+	struct pagespan_range range = {.nr_pages = alloc.nr_pages};
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = 1,
+		.ranges = (uintptr_t)&range,
+	};
+	long ret = call(state.fd, PAGESPAN_ALLOC, &alloc);
+
+	if (ret < 0 ? ret != -ENOMEM : state.nr_owned > state.nr_pages - alloc.nr_pages)
+		wrong("ALLOC of the pool: %ld", ret);
+	range.first = first;
+	if (ret == 1 && call(state.fd, PAGESPAN_FREE, &request) != 1)
+		wrong("FREE of the pool");
+}
+
 static bool is_asked(void)
 {
 	struct pollfd it = {.fd = state.fd, .events = POLLIN | POLLOUT | POLLPRI};
@@ -279,7 +306,7 @@ static const struct {
 	{op_unmap, 3},      {op_move, 1},   {op_protect, 2},            {op_act, 12},
 	{op_pass, 2},       {op_export, 4}, {op_raw, 12},               {op_write_from_outside, 4},
 	{op_fork, 1},       {op_trace, 1},  {op_read_from_outside, 2},  {op_hold, 4},
-	{op_use, 6},        {op_let_look, 3}, {op_pressure, 4}, {reopen_client, 1},
+	{op_use, 6},        {op_let_look, 3}, {op_pressure, 6}, {op_ask, 2}, {reopen_client, 1},
 };
 
 void run_operation(uint64_t operation)
