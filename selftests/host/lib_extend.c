@@ -146,6 +146,7 @@ TEST(what_is_cached_elsewhere_goes_back_before_the_limit_refuses_to_grow)
 	if (stats().bytes_cached < 2 * PAGE)
 		SKIP(return, "nothing is cached");
 	EXPECT_EQ(0, ps_span_extend(span, 3 * PAGE, 5 * PAGE));
+	ps_trim(0);
 	ASSERT_EQ(0, ps_limit_set(5 * PAGE));
 	EXPECT_EQ(-ENOMEM, ps_span_extend(span, 5 * PAGE, 6 * PAGE));
 	EXPECT_EQ(NULL, ps_span_resize(span, 5 * PAGE, 6 * PAGE));

@@ -55,20 +55,17 @@ static _Atomic uint32_t *owner_of(const char *page)
 
 static size_t some_pages(uint64_t *random)
 {
-	switch (random_below(random, 32)) {
+	switch (random_below(random, 256)) {
 	case 0:
 		return 1 + random_below(random, 1500);
 	case 1:
 		return 512;
-	case 2:
-	case 3:
+	case 2 ... 5:
 		return 1 + random_below(random, 512);
-	case 4:
-	case 5:
-	case 6:
+	case 6 ... 31:
 		return 1 + random_below(random, 64);
 	default:
-		return 1 + random_below(random, 8);
+		return 1 + random_below(random, 6);
 	}
 }
 
@@ -244,8 +241,7 @@ static void *steal(void *seed)
 			ps_reclaim();
 		}
 		thefts++;
-		if (random_below(&random, 2))
-			sleep_ms(random_below(&random, 3));
+		sleep_ms(random_below(&random, 4));
 	}
 	return NULL;
 }
