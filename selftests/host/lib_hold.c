@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Caches spans in two threads that live, in one that has ended and centrally, has a child that
- * inherited all of it, and says how many bytes are cached; until its input ends.
+ * Caches spans of two threads that live and of one that has ended, some of them larger than what a
+ * CPU's cache takes, has a child that inherited all of it, and says how many bytes are cached; until
+ * its input ends.
  */
 #include <pagespan.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define NR_SPANS 200
+#define LARGE    (520 * PS_PAGE_SIZE)
 
 static pthread_barrier_t freed, told;
 
@@ -50,6 +52,7 @@ int main(void)
 	size_t bytes[] = {PS_PAGE_SIZE, 3 * PS_PAGE_SIZE, 20 * PS_PAGE_SIZE};
 	struct ps_stats stats;
 	pthread_t thread;
+	void *large;
 	pid_t child;
 
 	pthread_barrier_init(&freed, NULL, 2);
@@ -58,6 +61,9 @@ int main(void)
 	    pthread_create(&thread, NULL, lives, &bytes[1]) || cache_spans(bytes[2]))
 		return 1;
 	pthread_barrier_wait(&freed);
+	large = ps_span_alloc(LARGE);
+	if (!large || ps_span_free(large, LARGE))
+		return 1;
 	child = fork();
 	if (!child)
 		for (;;)
