@@ -48,23 +48,23 @@
  *   PAGESPAN_STATS       "1": the counters of ps_stats() are printed on standard
  *                        error when the process exits.
  *
- * Caches: each CPU has one, not each thread, of 2 MiB and a share of a sixteenth of
- * what the process holds; a thread costs nothing.  Behind them the process keeps
- * free pages that cost nothing to take again: the kernel still backs them, or on the
- * device the process still owns them.  Any size and alignment up to 2 MiB is cut
- * from them, and what lies side by side is one run.  By default it keeps, on the
- * memory backend, 96 MiB and a quarter of what is held, and not more than a quarter
- * of the pool; on the device so much that it and the caches of CPUs together are no
- * more than 2 MiB for each CPU and a sixteenth of what is held.  With
- * PAGESPAN_BACKGROUND=1 both backends keep what the memory backend does.
- * PAGESPAN_CACHE_MB is what all of it may be together, 0 for nothing.
+ * Caches: each CPU has one, not each thread; a thread costs nothing.  One that is idle
+ * holds at most 2 MiB and its part of a sixteenth of what the process holds.  Behind
+ * them the process keeps free pages that cost nothing to take again: the kernel still
+ * backs them, or on the device the process still owns them.  Any size and alignment up to
+ * 2 MiB is cut from them, and what lies side by side is one run.
+ *
+ * All of it together is, on the memory backend, at most 96 MiB, 2 MiB for each CPU, and
+ * a quarter of what is held, and not more than a quarter of the pool; CPUs that are busy
+ * may have half of that.  On the device it is at most 2 MiB for each CPU and a sixteenth of
+ * what is held, and not more than an eighth of the pool; with PAGESPAN_BACKGROUND=1 as on
+ * the memory backend.  PAGESPAN_CACHE_MB is another bound, 0 for nothing.
  *
  * Of the pages that are kept, as many as no call has needed for PAGESPAN_DECAY_MS go
- * back, the longest runs first: by whatever thread next calls what its CPU's cache
- * cannot serve, or by the library's own, if there is one.  All of them go back when
- * the cgroup or the machine runs short of memory, and whatever is cached anywhere
- * before a request is refused.  On the device, whoever is refused has the others
- * asked for what they keep, and waits up to 10 ms for it.
+ * back, the longest runs first: by whatever thread next calls and finds nothing in its
+ * CPU's cache, or has slept, or by the library's own, if there is one.  Whatever is cached
+ * anywhere goes back before a request is refused.  On the device, whoever is refused has the
+ * others asked for what they keep, and waits up to 10 ms for it.
  *
  * Memory: what the memory backend reserves is address space that cannot be
  * accessed, as much as can be had of it, and under RLIMIT_AS half of what is

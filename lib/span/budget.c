@@ -14,8 +14,9 @@
 /* What goes back on one tick, so that whoever it falls to does not wait for long. */
 #define TICK_BYTES (8 * MEGABLOCK_BYTES)
 
-/* What is kept may be more than it should by so much, so that not every page goes by itself. */
-#define LEEWAY_BYTES (256 * PS_PAGE_SIZE)
+/* What goes besides where too much is kept: a part of what may be, but no more than this. */
+#define SLACK_SHARE 8
+#define SLACK_BYTES (256 * PS_PAGE_SIZE)
 
 /* Of what is held one part in so many may be kept for what does not fit elsewhere. */
 #define SPARE_SHARE 16
@@ -128,15 +129,22 @@ static uint64_t purge_some(uint64_t want)
 	return nr_pages;
 }
 
-static void purge_beyond(uint64_t most, uint64_t leeway)
+/* And a little more, so that not every page goes by itself. */
+static void purge_beyond(uint64_t most)
 {
+	uint64_t slack = most / SLACK_SHARE < SLACK_BYTES ? most / SLACK_SHARE : SLACK_BYTES;
 	uint64_t kept = budget_kept_bytes();
 	uint64_t bytes;
 
-	if (kept <= most + leeway)
+	if (kept <= most)
 		return;
-	bytes = purge_some((kept - most) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
+	bytes = purge_some((kept - most + slack) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
 	counters_add(&counters.purges, bytes);
+}
+
+void budget_fit(void)
+{
+	purge_beyond(most_bytes());
 }
 
 /*
@@ -149,7 +157,7 @@ static void make_way(uint64_t bytes)
 	uint64_t held = budget_held_bytes() + bytes;
 	uint64_t peak = decay_peak(&budget.decay);
 
-	purge_beyond(held / SPARE_SHARE + (peak > held ? peak - held : 0), 0);
+	purge_beyond(held / SPARE_SHARE + (peak > held ? peak - held : 0));
 }
 
 uint64_t budget_trim(uint64_t keep_bytes)
@@ -337,7 +345,7 @@ int budget_give(struct range *ranges, uint32_t count)
 		return -EINVAL;
 	if (atomic_load_explicit(&budget.when_kept, memory_order_relaxed))
 		tell_that_kept();
-	purge_beyond(most_bytes(), LEEWAY_BYTES);
+	budget_fit();
 	return 0;
 }
 

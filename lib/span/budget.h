@@ -76,6 +76,9 @@ int budget_take_at(const struct range *range);
 /* Takes ranges in, which it sorts and merges; -EINVAL if a page of them was free already. */
 int budget_give(struct range *ranges, uint32_t count);
 
+/* Gives back what is more than may be kept, now that the caches of CPUs were granted more. */
+void budget_fit(void);
+
 /* Gives back what is kept beyond so much; how many bytes that is. */
 uint64_t budget_trim(uint64_t keep_bytes);
 

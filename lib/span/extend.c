@@ -84,8 +84,10 @@ void *ps_span_resize(void *ptr, size_t old_bytes, size_t new_bytes)
 		return NULL;
 	}
 	if (new_bytes < old_bytes) {
-		ps_span_free((char *)ptr + new_bytes, old_bytes - new_bytes);
-		return ptr;
+		int ret = ps_span_free((char *)ptr + new_bytes, old_bytes - new_bytes);
+
+		errno = ret ? -ret : errno;
+		return ret ? NULL : ptr;
 	}
 	if (!ps_span_extend(ptr, old_bytes, new_bytes))
 		return ptr;

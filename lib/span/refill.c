@@ -20,7 +20,8 @@
 /* Of what a cache may hold a bin leaves one part in so many to others, but what one batch is. */
 #define OTHERS_SHARE 8
 
-/* A sequence that something came between is begun again so often: the first touch of a page, say. */
+/* A sequence that something came between is begun again so often: the first touch of a page, say.
+ */
 #define TRIES 3
 
 /* Bins that are looked at for one that has been idle. */
@@ -168,6 +169,7 @@ int refill_accept(void *span, uint32_t nr_pages)
 		ret = 0;
 	cache_unlock(cache);
 	batch_end(&batch);
+	budget_fit();
 	return ret ? ret : put(span, nr_pages);
 }
 
@@ -191,6 +193,7 @@ static uint32_t how_many(struct cpu_cache *cache, uint32_t bin)
 	at = bin_load(cache, bin);
 	cache_unlock(cache);
 	batch_end(&batch);
+	budget_fit();
 	return at.end > at.top && ramp - 1 > (uint32_t)(at.end - at.top) ? 1 : ramp;
 }
 

@@ -362,6 +362,8 @@ static int give(const struct backend *backend, void *ptr, const char *base, stru
 	if (!budget_give(range, 1))
 		return 0;
 	debug_bad_free(backend, ptr, range);
+	/* Some of them may be in use. */
+	annotate_long_allocated(ptr, range->nr_pages * PS_PAGE_SIZE, false);
 	return -EINVAL;
 }
 

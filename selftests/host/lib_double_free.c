@@ -323,12 +323,13 @@ static void fuzz(uint64_t seed, size_t operations)
 			if (!take(pages) && base && has_run(base, 4 * MIB / PAGE, pages))
 				_exit(2);
 		} else {
-			give(&random, cached && !random_below(&random, 4));
+			/* To the device what is kept may go back at once, and nobody knows it then. */
+			give(&random, cached && !on_device() && !random_below(&random, 4));
 		}
 		if (!random_below(&random, 5000))
 			ps_trim(random_below(&random, 2) * 16 * PAGE);
 	}
-	_exit(cached && !nr_refused ? 3 : 0);
+	_exit(cached && !on_device() && !nr_refused ? 3 : 0);
 }
 
 /* Nor is anything refused that fits, whatever is cached of the pool. */
