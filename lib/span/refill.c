@@ -83,10 +83,11 @@ static uint32_t next_granted(const struct cpu_cache *cache, uint32_t bin)
 }
 
 /*
- * Makes so many pages free to be granted, at the expense of bins that have given nothing since they
- * were last looked at: a clock.
+ * Makes so many pages free to be granted to a bin, at the expense of others that have given nothing
+ * since they were last looked at: a clock.
  */
-static bool make_room(struct cpu_cache *cache, uint32_t pages, struct batch *batch)
+static bool make_room(struct cpu_cache *cache, uint32_t for_bin, uint32_t pages,
+		      struct batch *batch)
 {
 	uint32_t limit = cpu_cache_limit(cache);
 	int looks;
@@ -97,7 +98,7 @@ static bool make_room(struct cpu_cache *cache, uint32_t pages, struct batch *bat
 		if (!bin)
 			break;
 		cache->hand = bin;
-		if (cache->taken_before[bin] == (uint32_t)cache->taken[bin])
+		if (bin != for_bin && cache->taken_before[bin] == (uint32_t)cache->taken[bin])
 			withdraw(cache, bin, batch);
 		cache->taken_before[bin] = (uint32_t)cache->taken[bin];
 	}
@@ -114,7 +115,7 @@ static bool grant(struct cpu_cache *cache, uint32_t bin, struct batch *batch)
 	uint32_t limit = cpu_cache_limit(cache);
 
 	if (granted == most || spans * bin > (granted ? limit - limit / OTHERS_SHARE : limit) ||
-	    !make_room(cache, (spans - granted) * bin, batch))
+	    !make_room(cache, bin, (spans - granted) * bin, batch))
 		return false;
 	set_granted(cache, bin, spans);
 	return true;
