@@ -71,14 +71,13 @@ static noinline long ioctl_alloc_one(struct client *client, unsigned long arg)
 
 /* Reserves a span, or several where they are single pages; how many, or an error. */
 static int reserve_some(struct client *client, const struct pagespan_alloc *alloc, u64 *firsts,
-			u32 nr)
+			u32 nr, u32 how)
 {
-	bool zero = alloc->flags & PAGESPAN_ALLOC_ZERO;
 	s64 first;
 
 	if (alloc->nr_pages == 1 && alloc->align_pages == 1)
-		return client_reserve_pages(client, firsts, nr, zero);
-	first = client_reserve(client, alloc->nr_pages, alloc->align_pages, zero);
+		return client_reserve_pages(client, firsts, nr, how);
+	first = client_reserve(client, alloc->nr_pages, alloc->align_pages, how);
 	if (first < 0)
 		return first;
 	*firsts = first;
@@ -91,13 +90,16 @@ static int reserve_some(struct client *client, const struct pagespan_alloc *allo
  */
 static int reserve_spans(struct client *client, const struct pagespan_alloc *alloc, u64 *firsts)
 {
+	u32 how = alloc->flags & PAGESPAN_ALLOC_ZERO ? CLIENT_ZERO : 0;
 	u32 nr;
 	int ret;
 
 	for (nr = 0; nr < alloc->count; nr += ret) {
 		if (nr)
 			cond_resched();
-		ret = reserve_some(client, alloc, firsts + nr, alloc->count - nr);
+		/* Others are not asked for more than what keeps it from being refused. */
+		ret = reserve_some(client, alloc, firsts + nr, alloc->count - nr,
+				   nr ? how : how | CLIENT_ASK);
 		if ((ret == -ENOMEM || ret == -EDQUOT) && nr)
 			break;
 		if (ret < 0) {
@@ -292,6 +294,24 @@ static long ioctl_export(struct client *client, void *arg, void __user *user)
 			    request->flags);
 }
 
+/* Nothing has changed if the answer cannot be stored. */
+static long ioctl_pressure(struct client *client, void *arg, void __user *user)
+{
+	struct pagespan_pressure *pressure = arg;
+	u64 answered = pressure->answered;
+	int ret;
+
+	if (pressure->flags & ~PAGESPAN_PRESSURE_ANSWER || pressure->asked ||
+	    pressure->nr_pages || pressure->__reserved)
+		return -EINVAL;
+	ret = pressure_tell(client, answered, &pressure->asked, &pressure->nr_pages);
+	if (!ret)
+		ret = store_argument(user, pressure, sizeof(*pressure));
+	if (!ret)
+		pressure_answer(client, pressure->flags & PAGESPAN_PRESSURE_ANSWER, answered);
+	return ret;
+}
+
 union ioctl_argument {
 	u32 size;
 	struct pagespan_alloc alloc;
@@ -301,6 +321,7 @@ union ioctl_argument {
 	struct pagespan_query query;
 	struct pagespan_phys phys;
 	struct pagespan_export export;
+	struct pagespan_pressure pressure;
 };
 
 /*
@@ -322,6 +343,7 @@ static const struct {
 	STRUCT_IOCTL(PAGESPAN_QUERY, ioctl_query, pagespan_query, nr_pages),
 	STRUCT_IOCTL(PAGESPAN_PHYS, ioctl_phys, pagespan_phys, address),
 	STRUCT_IOCTL(PAGESPAN_EXPORT, ioctl_export, pagespan_export, nr_pages),
+	STRUCT_IOCTL(PAGESPAN_PRESSURE, ioctl_pressure, pagespan_pressure, __reserved),
 #undef STRUCT_IOCTL
 };
 
@@ -370,6 +392,11 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long val
 	return struct_ioctl(client, cmd, value);
 }
 
+static __poll_t chardev_poll(struct file *file, struct poll_table_struct *table)
+{
+	return pressure_poll(file->private_data, file, table);
+}
+
 static int chardev_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	return mapping_mmap(file->private_data, vma);
@@ -383,7 +410,7 @@ static int chardev_open(struct inode *inode, struct file *file)
 	window = mapping_create(chardev_registry->pool->nr_pages);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
-	client = client_create(chardev_registry, window);
+	client = client_create(chardev_registry, file, window);
 	if (IS_ERR(client)) {
 		mapping_destroy(window);
 		return PTR_ERR(client);
@@ -429,6 +456,7 @@ static const struct file_operations chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = chardev_open,
 	.release = chardev_release,
+	.poll = chardev_poll,
 	.mmap = chardev_mmap,
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	.get_unmapped_area = thp_get_unmapped_area,

@@ -37,11 +37,12 @@
  *	quarantine->walk_lock > pool->lock
  *	quarantine->walk_lock > quarantine->lock
  *	quarantine->walk_lock > registry->cgroup.lock
- *	quarantine->lock, registry->clients.xa_lock, registry->users.users.xa_lock, the
- *		lock of an export: innermost, alone
+ *	quarantine->lock, pressure->lock, registry->clients.xa_lock,
+ *		registry->users.users.xa_lock, the lock of an export: innermost, alone
  *
  * No lock but quarantine->walk_lock is held while pages are cleared, none but
- * registry->clients_lock while mappings are zapped, and none while user memory is copied.
+ * registry->clients_lock while mappings are zapped, and none while user memory is copied
+ * or others are waited for.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -81,6 +82,7 @@ int registry_init(struct registry *registry, struct pool *pool,
 	registry->pool = pool;
 	xa_init(&registry->clients);
 	mutex_init(&registry->clients_lock);
+	pressure_init(&registry->pressure);
 	user_table_init(&registry->users, limits->user_pages);
 	return 0;
 
@@ -108,13 +110,15 @@ void registry_exit(struct registry *registry)
 /**
  * client_create() - register a client that owns nothing
  * @registry: where
+ * @file: what was opened
  * @window: the address space its windows will map
  *
  * Its user is the caller's.
  *
  * Return: the client, ended by client_destroy(), or ERR_PTR(-ENOMEM).
  */
-struct client *client_create(struct registry *registry, struct address_space *window)
+struct client *client_create(struct registry *registry, const struct file *file,
+			     struct address_space *window)
 {
 	struct client *client;
 	int ret = -ENOMEM;
@@ -124,7 +128,9 @@ struct client *client_create(struct registry *registry, struct address_space *wi
 		return ERR_PTR(-ENOMEM);
 	client->registry = registry;
 	client->id = atomic64_inc_return(&registry->last_id);
+	client->file = file;
 	client->window = window;
+	pressure_client_init(client);
 	init_rwsem(&client->lock);
 	refcount_set(&client->refs, 1);
 	ret = holding_init(&client->holding, registry->pool->nr_pages);
@@ -290,59 +296,6 @@ static __always_inline s64 alloc(struct client *client, u32 nr_pages, u32 align_
 	return first;
 }
 
-/* A request is not refused for pages that nothing holds any more. */
-static noinline s64 alloc_again(struct client *client, u32 nr_pages, u32 align_pages, s64 refusal)
-{
-	if (!quarantine_look(client->registry))
-		return refusal;
-	return alloc(client, nr_pages, align_pages);
-}
-
-/* Compiled twice: for one page, the hot path, and for any number. */
-static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
-{
-	s64 first;
-
-	first = alloc(client, nr_pages, align_pages);
-	if (first < 0)
-		first = alloc_again(client, nr_pages, align_pages, first);
-	if (first < 0)
-		return first;
-	return prepare(client, first, nr_pages, zero) ?: first;
-}
-
-/**
- * client_reserve() - take a span for a client, safe to show to it
- * @client: the client
- * @nr_pages: 1 to PAGESPAN_MAX_PAGES
- * @align_pages: a power of two up to PAGESPAN_MAX_ALIGN
- * @zero: clear every page, not only those that another client owned last
- *
- * The span is reachable by nobody until client_publish(); client_unreserve()
- * undoes the call.
- *
- * Context: process context; no lock held.
- * Return: index of the first page, -ENOMEM if no run is long enough, -EDQUOT if
- * the client, its user or the cgroup of this task may not be charged for that many,
- * or -EINTR if a fatal signal arrived.
- */
-s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero)
-{
-	return reserve(client, nr_pages, align_pages, zero);
-}
-
-/**
- * client_reserve_page() - client_reserve() of one page
- * @client: the client
- * @zero: clear it, though the client may have owned it last
- *
- * Return: as client_reserve().
- */
-s64 client_reserve_page(struct client *client, bool zero)
-{
-	return reserve(client, 1, 1, zero);
-}
-
 static __always_inline int alloc_pages_charged(struct client *client, u64 *pages, u32 nr)
 {
 	int nr_charged = nr;
@@ -359,11 +312,121 @@ static __always_inline int alloc_pages_charged(struct client *client, u64 *pages
 }
 
 /**
+ * struct want - a request that was refused at first
+ * @nr_pages: of a span
+ * @align_pages: its alignment
+ * @pages: of a request for single pages, where to put them; else NULL
+ * @nr: how many of those at most
+ */
+struct want {
+	u32 nr_pages;
+	u32 align_pages;
+	u64 *pages;
+	u32 nr;
+};
+
+static s64 alloc_wanted(struct client *client, const struct want *want)
+{
+	if (want->pages)
+		return alloc_pages_charged(client, want->pages, want->nr);
+	return alloc(client, want->nr_pages, want->align_pages);
+}
+
+/* A request is not refused for pages that others can spare. */
+static s64 alloc_by_asking(struct client *client, const struct want *want)
+{
+	struct pressure_request request;
+	s64 ret;
+
+	pressure_begin(&request, client, want->nr_pages);
+	do {
+		ret = pressure_wait(&request);
+		if (ret)
+			return ret;
+		ret = alloc_wanted(client, want);
+	} while (ret == -ENOMEM);
+	pressure_end(&request, ret >= 0);
+	return ret;
+}
+
+/* Nor for pages that nothing holds any more. */
+static s64 want_again(struct client *client, const struct want *want, s64 refusal, u32 how)
+{
+	if (quarantine_look(client->registry))
+		refusal = alloc_wanted(client, want);
+	if (refusal != -ENOMEM || !(how & CLIENT_ASK))
+		return refusal;
+	return alloc_by_asking(client, want);
+}
+
+/* Out of line, to keep what it needs away from what is not refused. */
+static noinline s64 alloc_again(struct client *client, u32 nr_pages, u32 align_pages, s64 refusal,
+				u32 how)
+{
+	struct want want = { .nr_pages = nr_pages, .align_pages = align_pages };
+
+	return want_again(client, &want, refusal, how);
+}
+
+static noinline int alloc_pages_again(struct client *client, u64 *pages, u32 nr, int refusal,
+				      u32 how)
+{
+	struct want want = { .nr_pages = 1, .pages = pages, .nr = nr };
+
+	return want_again(client, &want, refusal, how);
+}
+
+/* Compiled twice: for one page, the hot path, and for any number. */
+static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 align_pages, u32 how)
+{
+	s64 first;
+
+	first = alloc(client, nr_pages, align_pages);
+	if (first < 0)
+		first = alloc_again(client, nr_pages, align_pages, first, how);
+	if (first < 0)
+		return first;
+	return prepare(client, first, nr_pages, how & CLIENT_ZERO) ?: first;
+}
+
+/**
+ * client_reserve() - take a span for a client, safe to show to it
+ * @client: the client
+ * @nr_pages: 1 to PAGESPAN_MAX_PAGES
+ * @align_pages: a power of two up to PAGESPAN_MAX_ALIGN
+ * @how: CLIENT_*
+ *
+ * The span is reachable by nobody until client_publish(); client_unreserve()
+ * undoes the call.
+ *
+ * Context: process context; no lock held.
+ * Return: index of the first page, -ENOMEM if no run is long enough, -EDQUOT if
+ * the client, its user or the cgroup of this task may not be charged for that many,
+ * or -EINTR if a fatal signal arrived.
+ */
+s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, u32 how)
+{
+	return reserve(client, nr_pages, align_pages, how);
+}
+
+/**
+ * client_reserve_page() - client_reserve() of one page, by asking other clients
+ * @client: the client
+ * @zero: clear it, though the client may have owned it last
+ *
+ * Return: as client_reserve().
+ */
+s64 client_reserve_page(struct client *client, bool zero)
+{
+	return reserve(client, 1, 1, CLIENT_ASK | (zero ? CLIENT_ZERO : 0));
+}
+
+/**
  * client_reserve_pages() - client_reserve() of single pages, several at once
  * @client: the client
  * @pages: where to put their indices
  * @nr: how many are wanted, at least 1
- * @zero: clear every page
+ * @how: CLIENT_*
  *
  * There may be more to be had by another call. Each page is a span to publish or
  * to undo.
@@ -371,20 +434,20 @@ static __always_inline int alloc_pages_charged(struct client *client, u64 *pages
  * Context: process context; no lock held.
  * Return: how many were taken, at least 1 and at most @nr, or as client_reserve().
  */
-int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero)
+int client_reserve_pages(struct client *client, u64 *pages, u32 nr, u32 how)
 {
 	int taken, ret, i;
 
 	nr = min_t(u32, nr, CLIENT_BATCH);
 	taken = alloc_pages_charged(client, pages, nr);
-	if (taken < 0 && quarantine_look(client->registry))
-		taken = alloc_pages_charged(client, pages, nr);
+	if (taken < 0)
+		taken = alloc_pages_again(client, pages, nr, taken, how);
 	for (i = 0; i < taken; i++) {
 		ret = 0;
 		if (!i || !holding_is_same(pages[i], pages[i - 1]))
 			ret = holding_prepare(&client->holding, pages[i], 1);
 		if (!ret)
-			ret = clear_for(client, pages[i], 1, zero);
+			ret = clear_for(client, pages[i], 1, how & CLIENT_ZERO);
 		if (ret)
 			goto unreserve;
 	}

@@ -14,6 +14,7 @@
 #include "holding.h"
 #include "owner.h"
 #include "pool.h"
+#include "pressure.h"
 #include "quarantine.h"
 #include "user.h"
 
@@ -35,6 +36,7 @@ struct registry_limits {
  * @limits: what was chosen
  * @owners: who owns each page
  * @quarantine: the freed pages that something holds
+ * @pressure: the clients that can be asked for pages
  * @clients: clients by id, those that are closed and still charged included
  * @clients_lock: held while one of them is closed, or while another's is used
  * @nr_open: clients that are open
@@ -48,6 +50,7 @@ struct registry {
 	struct registry_limits limits;
 	struct owner_table owners;
 	struct quarantine quarantine;
+	struct pressure pressure;
 	struct xarray clients;
 	struct mutex clients_lock;	/* see client.c for the order of locks */
 	atomic_t nr_open;
@@ -63,6 +66,7 @@ struct registry {
  * @id: never used for another client
  * @refs: one while it is open, one for each quarantined page
  * @user: who opened it
+ * @file: what was opened; good while it is open
  * @window: the address space that every window of this client is a mapping of; NULL
  *	from the beginning of its end on, written under registry->clients_lock
  * @lock: held for reading from the check that a page is owned until it is
@@ -73,6 +77,7 @@ struct registry {
  * @nr_owned: pages this client may touch
  * @holding: where those are
  * @nr_quarantined: pages charged to it that the kernel still holds
+ * @pressure: whether it is asked for pages, and is now
  * @had_huge: a 2 MiB entry was made in a window of it
  */
 struct client {
@@ -80,6 +85,7 @@ struct client {
 	u64 id;
 	refcount_t refs;
 	struct user_account *user;
+	const struct file *file;
 	struct address_space *window;
 	struct rw_semaphore lock;
 	struct account account;
@@ -87,6 +93,7 @@ struct client {
 	atomic64_t nr_owned;
 	struct holding holding;
 	atomic64_t nr_quarantined;
+	struct pressure_client pressure;
 	bool had_huge;
 };
 
@@ -94,15 +101,20 @@ int registry_init(struct registry *registry, struct pool *pool,
 		  const struct registry_limits *limits);
 void registry_exit(struct registry *registry);
 
-struct client *client_create(struct registry *registry, struct address_space *window);
+struct client *client_create(struct registry *registry, const struct file *file,
+			     struct address_space *window);
 void client_destroy(struct client *client);
 void client_put(struct client *client);
 void client_settle_quarantined(struct client *client, u64 index);
 
-s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, bool zero);
+/* How client_reserve() goes about it. */
+#define CLIENT_ZERO	0x1	/* clear every page, not only those that others owned last */
+#define CLIENT_ASK	0x2	/* ask other clients for pages before it refuses */
+
+s64 client_reserve(struct client *client, u32 nr_pages, u32 align_pages, u32 how);
 s64 client_reserve_page(struct client *client, bool zero);
 int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero);
-int client_reserve_pages(struct client *client, u64 *pages, u32 nr, bool zero);
+int client_reserve_pages(struct client *client, u64 *pages, u32 nr, u32 how);
 void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
 void client_publish_page(struct client *client, u64 index);
 void client_publish(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);

@@ -402,6 +402,7 @@ void client_destroy(struct client *client)
 		index += run;
 		cond_resched();
 	}
+	pressure_client_exit(client);
 	atomic_dec(&registry->nr_open);
 	client_put(client);
 }

@@ -149,6 +149,9 @@ STATS_ATTRIBUTE(free, emit_count(buf, STATS_FREE));
 STATS_ATTRIBUTE(fault, emit_count(buf, STATS_FAULT));
 STATS_ATTRIBUTE(quarantine, emit_count(buf, STATS_QUARANTINE));
 STATS_ATTRIBUTE(poison, emit_count(buf, STATS_POISON));
+STATS_ATTRIBUTE(ask, emit_count(buf, STATS_ASK));
+STATS_ATTRIBUTE(wait, emit_count(buf, STATS_WAIT));
+STATS_ATTRIBUTE(served, emit_count(buf, STATS_SERVED));
 
 static struct attribute *event_attributes[] = {
 	&dev_attr_alloc.attr,
@@ -156,6 +159,9 @@ static struct attribute *event_attributes[] = {
 	&dev_attr_fault.attr,
 	&dev_attr_quarantine.attr,
 	&dev_attr_poison.attr,
+	&dev_attr_ask.attr,
+	&dev_attr_wait.attr,
+	&dev_attr_served.attr,
 	NULL
 };
 

@@ -17,6 +17,9 @@ struct registry;
  * @STATS_FAULT: faults that mapped a page or a megablock
  * @STATS_QUARANTINE: pages that were pinned when freed
  * @STATS_POISON: pages that became poisoned
+ * @STATS_ASK: times that a client was asked for pages
+ * @STATS_WAIT: requests that waited for what others can spare
+ * @STATS_SERVED: those of them that were not refused
  * @STATS_EVENTS: number of events
  */
 enum stats_event {
@@ -25,6 +28,9 @@ enum stats_event {
 	STATS_FAULT,
 	STATS_QUARANTINE,
 	STATS_POISON,
+	STATS_ASK,
+	STATS_WAIT,
+	STATS_SERVED,
 	STATS_EVENTS,
 };
 
@@ -35,10 +41,10 @@ struct stats_counters {
 DECLARE_PER_CPU(struct stats_counters, stats_counters);
 
 /* Counts an event of enum stats_event and feeds its tracepoint. */
-#define stats_count(event, name, client, first, nr_pages)		\
+#define stats_count(event, name, ...)					\
 	do {								\
 		this_cpu_inc(stats_counters.events[event]);		\
-		trace_##name(client, first, nr_pages);			\
+		trace_##name(__VA_ARGS__);				\
 	} while (0)
 
 extern const struct attribute_group *stats_groups[];

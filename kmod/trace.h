@@ -55,6 +55,38 @@ DEFINE_EVENT(pagespan_pages, poison,
 	TP_ARGS(client, first, nr_pages)
 );
 
+DECLARE_EVENT_CLASS(pagespan_wanted,
+	TP_PROTO(u64 client, u64 nr_pages),
+	TP_ARGS(client, nr_pages),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, nr_pages)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->nr_pages = nr_pages;
+	),
+	TP_printk("client=%llu nr_pages=%llu", __entry->client, __entry->nr_pages)
+);
+
+/* A client was asked for what it can spare, for somebody who wants a run. */
+DEFINE_EVENT(pagespan_wanted, ask,
+	TP_PROTO(u64 client, u64 nr_pages),
+	TP_ARGS(client, nr_pages)
+);
+
+/* A client's request for a run waits for what others can spare. */
+DEFINE_EVENT(pagespan_wanted, wait,
+	TP_PROTO(u64 client, u64 nr_pages),
+	TP_ARGS(client, nr_pages)
+);
+
+/* A request that waited got its run. */
+DEFINE_EVENT(pagespan_wanted, served,
+	TP_PROTO(u64 client, u64 nr_pages),
+	TP_ARGS(client, nr_pages)
+);
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

@@ -234,6 +234,9 @@ static int open_all(void)
 	pages_open(chosen, &process.window);
 	if (process.caching)
 		cpu_caches_start(&process.window, cpu_bytes());
+	/* From now on it answers. */
+	if (process.caching && chosen->asked)
+		chosen->asked();
 	if (environment_says_one("PAGESPAN_STATS"))
 		report_at_exit();
 	process_publish(chosen);

@@ -7,6 +7,7 @@
  * and CONFIG_FAULT_INJECTION_USERCOPY; a splat is for the kernel log to show.
  */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdio.h>
 #include <sys/uio.h>
 
@@ -342,6 +343,42 @@ static long run_map_export(struct subject *subject)
 	return touch(subject->mapped, 1) ? -EFAULT : 0;
 }
 
+static long run_pressure(struct subject *subject)
+{
+	struct pagespan_pressure told;
+
+	return client_pressure(subject->fd, 0, &told);
+}
+
+/* A client that answers, and has nothing to answer yet. */
+static bool prepare_answerer(struct subject *subject)
+{
+	struct pagespan_pressure none = { .size = sizeof(none) };
+
+	return prepare_page(subject) && !client_ioctl(subject->fd, PAGESPAN_PRESSURE, &none) &&
+	       !run_pressure(subject);
+}
+
+/* Another client asks for all of the pool, and is refused once its time is over. */
+static long run_ask(struct subject *subject)
+{
+	int fd = open("/dev/pagespan", O_RDWR);
+	long ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = client_alloc(fd, subject->nr_pages);
+	close(fd);
+	return ret == -ENOMEM ? 0 : ret < 0 ? ret : -EIO;
+}
+
+static long run_poll(struct subject *subject)
+{
+	struct pollfd it = { .fd = subject->fd, .events = POLLPRI };
+
+	return result_of(poll(&it, 1, 0));
+}
+
 static long run_fault(struct subject *subject)
 {
 	return touch(subject->window + subject->firsts[0] * PAGE, 1) ? -EFAULT : 0;
@@ -507,6 +544,9 @@ FIXTURE_VARIANT_ADD(call, phys) { prepare_page, run_phys };
 FIXTURE_VARIANT_ADD(call, export) { prepare_page, run_export };
 FIXTURE_VARIANT_ADD(call, map_export) { prepare_export, run_map_export };
 FIXTURE_VARIANT_ADD(call, import) { prepare_import, run_import };
+FIXTURE_VARIANT_ADD(call, pressure) { prepare_nothing, run_pressure };
+FIXTURE_VARIANT_ADD(call, ask) { prepare_answerer, run_ask };
+FIXTURE_VARIANT_ADD(call, poll) { prepare_nothing, run_poll };
 FIXTURE_VARIANT_ADD(call, fault) { prepare_megablock, run_fault };
 FIXTURE_VARIANT_ADD(call, vmsplice) { prepare_page, run_vmsplice };
 FIXTURE_VARIANT_ADD(call, write_from_outside) { prepare_page, run_write_from_outside };

@@ -78,7 +78,7 @@ TEST_F(client, size_below_the_first_release_is_einval)
 {
 	static const unsigned int commands[] = {
 		PAGESPAN_ALLOC, PAGESPAN_ALLOC_AT, PAGESPAN_FREE, PAGESPAN_INFO,
-		PAGESPAN_QUERY, PAGESPAN_PHYS, PAGESPAN_EXPORT,
+		PAGESPAN_QUERY, PAGESPAN_PHYS, PAGESPAN_EXPORT, PAGESPAN_PRESSURE,
 	};
 	static const uint32_t sizes[] = { 0, 1, 4, 16 };
 	struct sized buffer = { 0 };
@@ -374,6 +374,36 @@ TEST_F(client, read_and_write_are_refused)
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(-1, write(self->fd, &byte, 1));
 	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(client, pressure_with_what_is_not_known_is_einval)
+{
+	struct pagespan_pressure good = {
+		.size = sizeof(good),
+		.flags = PAGESPAN_PRESSURE_ANSWER,
+	};
+	struct pagespan_pressure it;
+
+	for (int bit = 1; bit < 32; bit++) {
+		it = good;
+		it.flags |= 1U << bit;
+		EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PRESSURE, &it));
+	}
+	it = good;
+	it.answered = 1;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PRESSURE, &it));
+	it = good;
+	it.asked = 1;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PRESSURE, &it));
+	it = good;
+	it.nr_pages = 1;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PRESSURE, &it));
+	it = good;
+	it.__reserved = 1;
+	EXPECT_EQ(-EINVAL, client_ioctl(self->fd, PAGESPAN_PRESSURE, &it));
+	EXPECT_EQ(0, client_ioctl(self->fd, PAGESPAN_PRESSURE, &good));
+	EXPECT_EQ(0, good.asked);
+	EXPECT_EQ(0, good.nr_pages);
 }
 
 TEST_HARNESS_MAIN

@@ -101,6 +101,19 @@ events_are_traced() {
 	done
 }
 
+# What one that answers can spare is asked for; the other is refused, or was served.
+asking_is_traced() {
+	echo >"$tracing/trace"
+	echo 1 >"$tracing/events/pagespan/enable"
+	"$directory/pressure" >/dev/null 2>&1
+	asked=$?
+	echo 0 >"$tracing/events/pagespan/enable"
+	for event in ask wait served; do
+		grep -q " $event: client=[0-9]* nr_pages=[0-9]*$" "$tracing/trace" || return 1
+	done
+	return "$asked"
+}
+
 hibernation_is_refused() {
 	! echo disk 2>/dev/null >/sys/power/state &&
 		dmesg | tail -n 20 | grep -q 'pagespan: hibernation refused: 1000 pages'
@@ -116,7 +129,7 @@ pool_opens_again() {
 [ -d "$tracing/events" ] || mount -t tracefs tracefs "$tracing" 2>/dev/null
 
 echo "TAP version 13"
-echo "1..11"
+echo "1..12"
 holding 1000 pool_figures_add_up
 result $? observe.sysfs_tells_free_pages_longest_run_and_clients
 [ "$(of free_pages)" -eq "$(of pool_pages)" ] && [ "$(of clients)" -eq 0 ]
@@ -135,6 +148,8 @@ events_are_counted
 result $? observe.allocations_frees_faults_and_quarantine_are_counted
 events_are_traced
 result $? observe.allocations_frees_faults_and_quarantine_are_traced
+asking_is_traced
+result $? observe.what_others_are_asked_for_is_traced
 if [ -w /sys/power/state ] && grep -q disk /sys/power/state && [ "$(wc -l </proc/swaps)" -eq 1 ]; then
 	holding 1000 hibernation_is_refused
 	result $? observe.hibernation_is_refused_while_pages_are_owned

@@ -141,6 +141,17 @@ static inline long client_free_ranges(int fd, const struct pagespan_range *range
 	return client_ioctl(fd, PAGESPAN_FREE, &request);
 }
 
+/* PAGESPAN_PRESSURE by one that answers, and goes on doing so: 0 or -errno. */
+static inline long client_pressure(int fd, uint64_t answered, struct pagespan_pressure *told)
+{
+	*told = (struct pagespan_pressure){
+		.size = sizeof(*told),
+		.flags = PAGESPAN_PRESSURE_ANSWER,
+		.answered = answered,
+	};
+	return client_ioctl(fd, PAGESPAN_PRESSURE, told);
+}
+
 static inline struct pagespan_info client_info(int fd)
 {
 	struct pagespan_info info = { .size = sizeof(info) };

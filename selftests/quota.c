@@ -67,6 +67,7 @@ int main(int argc, char **argv)
 	long quota = argc == 2 ? atol(argv[1]) : 0;
 	int fd = client_open(), other = client_open();
 	static uint64_t firsts[PAGESPAN_MAX_COUNT];
+	struct pagespan_pressure told;
 	int failed = 0;
 	char *window;
 	long first;
@@ -86,6 +87,12 @@ int main(int argc, char **argv)
 	failed |= expect(alloc_beside_a_pinned_page(fd, quota) == -EDQUOT,
 			 "a quarantined page is charged");
 	failed |= expect(EVENTUALLY(all_can_be_had(fd, quota)), "until it leaves");
+	first = client_alloc(other, 1);
+	client_pressure(other, 0, &told);
+	failed |= expect(client_alloc(fd, quota + 1) == -EDQUOT &&
+			 !client_pressure(other, 0, &told) && !told.asked,
+			 "nobody is asked for what a quota refuses");
+	client_free(other, first, 1);
 	first = client_alloc(fd, quota - 1);
 	failed |= expect(first >= 0, "less is allowed");
 	failed |= expect(client_alloc(fd, 2) == -EDQUOT, "more in pieces is refused");

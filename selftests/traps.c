@@ -113,6 +113,7 @@ static int use_window_for_arguments(int fd, long span, bool mapped)
 	struct pagespan_query *query;
 	struct pagespan_phys *phys;
 	struct pagespan_export *export;
+	struct pagespan_pressure *pressure;
 	char *first_page, *second_page;
 	pthread_t mapper;
 	uint64_t *firsts;
@@ -183,6 +184,11 @@ static int use_window_for_arguments(int fd, long span, bool mapped)
 	*phys = (struct pagespan_phys){ .size = sizeof(*phys), .index = span };
 	if (client_ioctl(fd, PAGESPAN_PHYS, pass(&windows, phys)) || !phys->address)
 		return 6;
+
+	pressure = (struct pagespan_pressure *)first_page;
+	*pressure = (struct pagespan_pressure){ .size = sizeof(*pressure) };
+	if (client_ioctl(fd, PAGESPAN_PRESSURE, pass(&windows, pressure)))
+		return 8;
 
 	export = (struct pagespan_export *)first_page;
 	*export = (struct pagespan_export){

@@ -60,6 +60,8 @@ struct request {
  * @move: makes the contents of pages those of others, by changing what is mapped
  *	where, and those of the former undefined; false if it does not.  NULL if it
  *	never does
+ * @asked: whether another process waits for pages that this one may not need.  To be
+ *	called again when it has given back what it can.  NULL if there are no others
  * @map_export: makes @window->export_base; 0 or -errno
  * @export: makes a dma-buf; its descriptor, or -errno
  * @forget: in the child of a fork, drops what open() made; the pages are not
@@ -79,6 +81,7 @@ struct backend {
 	uint32_t (*free)(const struct range *ranges, uint32_t count);
 	bool (*owned)(uint64_t first, uint64_t *nr_pages);
 	bool (*move)(uint64_t from, uint64_t to, uint64_t nr_pages);
+	bool (*asked)(void);
 	int (*map_export)(struct window *window);
 	int (*export)(const struct range *range);
 	void (*forget)(void);

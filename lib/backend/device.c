@@ -40,6 +40,7 @@ static struct {
 	uint64_t pool_pages;
 	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
 	_Atomic uint32_t remaps;
+	_Atomic uint64_t answered; /* how often this client was asked for pages */
 	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
 	struct descriptor spare[2]; /* hold two numbers for it, should others run out */
 	/* Read while what is owned changes, written while a child copies what is owned. */
@@ -129,6 +130,7 @@ static int device_open(const struct ps_config *config, struct window *window)
 	device.nr_pages = info.nr_pages;
 	device.pool_pages = info.pool_pages;
 	device.remaps = 0;
+	device.answered = 0;
 	device.broken = mmap(NULL, nr_slots(), PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (device.broken == MAP_FAILED)
@@ -313,6 +315,26 @@ static bool device_owned(uint64_t first, uint64_t *nr_pages)
 	return query.state & PAGESPAN_QUERY_OWNED;
 }
 
+/*
+ * What was asked is answered by the next call, which comes when pages have been given back.  A
+ * module that does not know this asks nobody.
+ */
+static bool device_asked(void)
+{
+	struct pagespan_pressure pressure = {
+		.size = sizeof(pressure),
+		.flags = PAGESPAN_PRESSURE_ANSWER,
+		.answered = atomic_load(&device.answered),
+	};
+	int saved_errno = errno;
+	bool asked = command(PAGESPAN_PRESSURE, &pressure) >= 0 && pressure.nr_pages;
+
+	errno = saved_errno;
+	if (asked)
+		atomic_store(&device.answered, pressure.asked);
+	return asked;
+}
+
 static int device_map_export(struct window *window)
 {
 	window->export_base = map_aligned_window();
@@ -430,6 +452,7 @@ const struct backend backend_device = {
 	.alloc_at = device_alloc_at,
 	.free = device_free,
 	.owned = device_owned,
+	.asked = device_asked,
 	.map_export = device_map_export,
 	.export = device_export,
 	.forget = device_forget,

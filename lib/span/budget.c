@@ -27,6 +27,7 @@ static struct {
 	struct decay decay;
 	_Atomic int64_t granted;
 	_Atomic bool more_is_old;
+	void (*_Atomic when_kept)(void);
 } budget;
 
 static bool keeps(void)
@@ -285,6 +286,19 @@ int budget_take_at(const struct range *range)
 	return ret;
 }
 
+void budget_call_when_kept(void (*call)(void))
+{
+	atomic_store(&budget.when_kept, call);
+}
+
+static void tell_that_kept(void)
+{
+	void (*call)(void) = atomic_exchange(&budget.when_kept, NULL);
+
+	if (call)
+		call();
+}
+
 int budget_give(struct range *ranges, uint32_t count)
 {
 	if (!keeps())
@@ -294,6 +308,8 @@ int budget_give(struct range *ranges, uint32_t count)
 	decay_note_held(&budget.decay, budget_held_bytes());
 	if (kept_give(ranges, count))
 		return -EINVAL;
+	if (atomic_load_explicit(&budget.when_kept, memory_order_relaxed))
+		tell_that_kept();
 	purge_beyond(most_bytes(), LEEWAY_BYTES);
 	return 0;
 }

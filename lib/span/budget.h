@@ -96,4 +96,7 @@ bool budget_tick(void);
 /* How many milliseconds from now there may be something to do; UINT32_MAX for never. */
 uint32_t budget_next_tick(void);
 
+/* Whom to call once when pages come to be kept; NULL for nobody. */
+void budget_call_when_kept(void (*call)(void));
+
 #endif

@@ -1,24 +1,51 @@
 // SPDX-License-Identifier: MIT
 /* What goes back without being asked, and what callers ask for. */
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "../backend/pages.h"
 #include "../counters.h"
 #include "../open.h"
 #include "budget.h"
 #include "cpu_caches.h"
+#include "decay.h"
 #include "house.h"
 
-void house_keep(void)
-{
-	if (budget_tick())
-		cpu_caches_shrink();
-}
+/* So often at most: whoever is refused is asked for 10 ms. */
+#define ASKED_MS 3
+
+/* Then to so many in turn. */
+#define ANSWERS 3
 
 void house_clear(void)
 {
 	cpu_caches_empty();
 	budget_trim(0);
+}
+
+/* Other processes are given what this one can spare. */
+static void answer(const struct backend *backend)
+{
+	static _Atomic uint64_t next;
+	uint64_t due = atomic_load_explicit(&next, memory_order_relaxed);
+	uint64_t now = decay_now();
+	int i;
+
+	if (now < due || !atomic_compare_exchange_strong(&next, &due, now + ASKED_MS))
+		return;
+	/* The last time that it is called tells that the pages are back. */
+	for (i = 0; i < ANSWERS && backend->asked(); i++)
+		house_clear();
+}
+
+void house_keep(void)
+{
+	const struct backend *backend = process_opened();
+
+	if (budget_tick())
+		cpu_caches_shrink();
+	if (backend && backend->asked && process.caching)
+		answer(backend);
 }
 
 int ps_trim(size_t keep_bytes)

@@ -97,6 +97,10 @@ void open_client(void)
 	state.nr_pages = info.nr_pages;
 	state.owner = ((uint64_t)getpid() << 12 | (++nr_opened & 0xfff)) & UINT32_MAX;
 	state.nr_owned = 0;
+	state.asked = 0;
+	state.answered = 0;
+	state.answers = false;
+	state.may_be_asked = false;
 	if (!state.tags)
 		state.tags = malloc(state.nr_pages * sizeof(*state.tags));
 	state.window = mmap(state.window, state.nr_pages * PAGE, PROT_READ | PROT_WRITE,

@@ -26,6 +26,10 @@ struct state {
 	uint64_t *tags;          /* of each page that is owned, else 0 */
 	uint64_t recent[RECENT]; /* pages that came or went last */
 	char *window;
+	bool answers;            /* what others ask it */
+	uint64_t asked;          /* how often they have */
+	uint64_t answered;       /* which of these are answered */
+	bool may_be_asked;       /* once more since then */
 	int fd;
 	int raw; /* a client that no model follows */
 };

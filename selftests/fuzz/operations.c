@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -188,6 +189,80 @@ static void op_export(void)
 	close(fd);
 }
 
+/* Wants the whole pool, so that others are asked for what they own. */
+static void op_ask(void)
+{
+	uint64_t first;
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.nr_pages = state.nr_pages < PAGESPAN_MAX_PAGES ? state.nr_pages :
+								  PAGESPAN_MAX_PAGES,
+		.align_pages = 1,
+		.count = 1,
+		.spans = (uintptr_t)&first,
+	};
+	struct pagespan_range range = {.nr_pages = alloc.nr_pages};
+	struct pagespan_free request = {
+		.size = sizeof(request),
+		.count = 1,
+		.ranges = (uintptr_t)&range,
+	};
+	long ret = call(state.fd, PAGESPAN_ALLOC, &alloc);
+
+	if (ret < 0 ? ret != -ENOMEM : state.nr_owned > state.nr_pages - alloc.nr_pages)
+		wrong("ALLOC of the pool: %ld", ret);
+	range.first = first;
+	if (ret == 1 && call(state.fd, PAGESPAN_FREE, &request) != 1)
+		wrong("FREE of the pool");
+}
+
+static bool is_asked(void)
+{
+	struct pollfd it = {.fd = state.fd, .events = POLLIN | POLLOUT | POLLPRI};
+	int ready = poll(&it, 1, 0);
+
+	if (ready < 0 || (ready && it.revents != POLLPRI))
+		wrong("poll(): %d, %x", ready, it.revents);
+	return ready;
+}
+
+/* A client is asked only while it says that it answers, and not again until it has. */
+static void op_pressure(void)
+{
+	struct pagespan_pressure it = {
+		.size = sizeof(it),
+		.flags = below(8) ? below(4) > 0 : 2,
+		.answered = below(4) ? state.asked : below(state.asked + 4),
+	};
+	uint64_t answered = it.answered > state.answered ? it.answered : state.answered;
+	bool asked = is_asked();
+	long ret = call(state.fd, PAGESPAN_PRESSURE, &it);
+
+	if (asked && !state.may_be_asked && state.asked == state.answered)
+		wrong("asked, though it does not answer");
+	if (it.flags == 2 || it.answered > state.asked + state.may_be_asked) {
+		if (ret != -EINVAL)
+			wrong("PRESSURE: %ld", ret);
+		return;
+	}
+	if (ret == -EINVAL && it.answered > state.asked)
+		return;
+	if (ret || it.asked < state.asked || it.asked > state.asked + state.may_be_asked)
+		wrong("PRESSURE: %ld, asked %llu times", ret, (unsigned long long)it.asked);
+	if (!state.answers)
+		answered = it.asked;
+	if (it.nr_pages ? answered >= it.asked : answered < it.asked)
+		wrong("PRESSURE: %u pages wanted", it.nr_pages);
+	if (it.flags)
+		state.may_be_asked = answered == it.asked;
+	else
+		state.may_be_asked &= it.asked == state.asked;
+	state.answers = it.flags;
+	state.asked = it.asked;
+	if (!state.answers || answered == it.asked)
+		state.answered = it.asked;
+}
+
 /* Bytes without sense, but for some that get past the first checks, to a client of its own. */
 static void op_raw(void)
 {
@@ -231,7 +306,7 @@ static const struct {
 	{op_unmap, 3},      {op_move, 1},   {op_protect, 2},            {op_act, 12},
 	{op_pass, 2},       {op_export, 4}, {op_raw, 12},               {op_write_from_outside, 4},
 	{op_fork, 1},       {op_trace, 1},  {op_read_from_outside, 2},  {op_hold, 4},
-	{op_use, 6},        {op_let_look, 3}, {reopen_client, 1},
+	{op_use, 6},        {op_let_look, 3}, {op_pressure, 6}, {op_ask, 2}, {reopen_client, 1},
 };
 
 void run_operation(uint64_t operation)

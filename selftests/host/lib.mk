@@ -4,13 +4,15 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span refusal descriptor reserve stack cache fork debug stress fuzz arena arena_large arena_kept
+LIB_TESTS := span refusal descriptor reserve stack cache budget exact decay double_free extend resize \
+	threads fork debug stress hop fuzz arena arena_large arena_kept
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
-LIB_TSAN_TESTS := refusal cache stress
+LIB_TSAN_TESTS := refusal cache exact resize stress hop
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
-LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harness.h selftests/host/tap.h \
-	selftests/host/lib_arena_large.h $(wildcard lib/include/*.h lib/include/pagespan/*.h)
+LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harness.h \
+	selftests/host/lib_arena_large.h selftests/host/spans.h selftests/host/tap.h \
+	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
 .PHONY: lib-tests
 lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
@@ -28,7 +30,7 @@ $(BUILD)/host/lib_%: selftests/host/lib_%.c $(LIB_TEST_HEADERS) $(BUILD)/lib/lib
 
 # What the library asks the kernel for fails where the test wants it to.
 $(BUILD)/host/lib_fuzz $(BUILD)/host/lib_fuzz_sanitized: LIB_TEST_CFLAGS += \
-	-Wl,--wrap=mmap,--wrap=mprotect,--wrap=madvise,--wrap=ioctl
+	-Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise,--wrap=ioctl
 
 $(BUILD)/host/lib_stack: LIB_TEST_CFLAGS += -Wl,-z,now
 

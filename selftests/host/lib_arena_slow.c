@@ -117,7 +117,6 @@ static void prepare(struct ps_arena *arena, enum way way)
 	}
 	ps_arena_reset(arena, 0);
 	if (way == LONG) {
-		ps_thread_flush();
 		ps_trim(0);
 	}
 	arena->cur = arena->end;
@@ -338,7 +337,7 @@ static bool signals_do_no_harm(struct ps_arena *arena)
 			ps_arena_reset(arena, 0);
 		/* Now and then the long way. */
 		if (i % 1024 == 0)
-			ps_thread_flush();
+			ps_trim(0);
 		kept = red_zone_user(arena, i) == 197 * (uint64_t)i;
 	}
 	setitimer(ITIMER_REAL, &never, NULL);

@@ -57,6 +57,8 @@ int __real_madvise(void *at, size_t bytes, int advice);
 int __real_ioctl(int fd, unsigned long command, void *argument);
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
 int __wrap_mprotect(void *at, size_t bytes, int protection);
+void *__real_mremap(void *at, size_t bytes, size_t new_bytes, int flags, ...);
+void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, ...);
 int __wrap_madvise(void *at, size_t bytes, int advice);
 int __wrap_ioctl(int fd, unsigned long command, void *argument);
 
@@ -68,6 +70,18 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off
 int __wrap_mprotect(void *at, size_t bytes, int protection)
 {
 	return fails() ? -1 : __real_mprotect(at, bytes, protection);
+}
+
+/* Of a place of its own choice, as all that the library asks for. */
+void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, ...)
+{
+	va_list arguments;
+	void *place;
+
+	va_start(arguments, flags);
+	place = va_arg(arguments, void *);
+	va_end(arguments);
+	return fails() ? MAP_FAILED : __real_mremap(at, bytes, new_bytes, flags, place);
 }
 
 int __wrap_madvise(void *at, size_t bytes, int advice)
@@ -266,6 +280,8 @@ static void op_alloc_ex(void)
 
 	if (!below(16))
 		flags |= PS_EXPORT;
+	if (!below(4))
+		flags |= PS_GROWS;
 	span = ps_span_alloc_ex(pages * PAGE, align, flags);
 	if (!span && errno != (flags & PS_EXPORT && !on_device() ? EOPNOTSUPP : ENOMEM))
 		wrong("ps_span_alloc_ex of %zu pages, flags %x", pages, flags);
@@ -348,6 +364,45 @@ static void op_extend(void)
 		own(span->start + span->pages * PAGE, more, false, false);
 }
 
+/* Pages are tagged with where they are. */
+static void retag(struct held *span, const char *before)
+{
+	for (size_t i = 0; i < span->pages; i++) {
+		uint64_t expected = owner ^ (uintptr_t)(before + i * PAGE);
+		char *page = span->start + i * PAGE;
+
+		if (words_of(page)[0] != expected || words_of(page)[511] != expected)
+			wrong("page %p was moved and holds %llx", (void *)page,
+			      (unsigned long long)words_of(page)[0]);
+		tag(page);
+	}
+}
+
+static void op_resize(void)
+{
+	int number = nr_held ? below(nr_held) : -1;
+	size_t pages = some_pages();
+	struct held span;
+	char *moved;
+
+	if (number < 0 || held[number].exportable)
+		return;
+	span = held[number];
+	verify(&span);
+	moved = ps_span_resize(span.start, span.pages * PAGE, pages * PAGE);
+	if (!moved && errno != ENOMEM)
+		wrong("ps_span_resize of %zu pages to %zu", span.pages, pages);
+	if (!moved) {
+		verify(&span);
+		return;
+	}
+	held[number] = held[--nr_held];
+	if (pages > span.pages)
+		own(moved + span.pages * PAGE, pages - span.pages, false, false);
+	held[nr_held++] = (struct held){moved, pages < span.pages ? pages : span.pages, false};
+	retag(&held[nr_held - 1], span.start);
+}
+
 static void op_export(void)
 {
 	struct held *span = &held[nr_held ? below(nr_held) : 0];
@@ -388,7 +443,9 @@ static void op_nonsense(void)
 	if (mine &&
 	    (ps_span_free(mine + odd, PAGE) != -EINVAL || ps_span_free(mine, odd) != -EINVAL ||
 	     ps_span_free(mine, 0) != -EINVAL || ps_span_extend(mine, PAGE, odd) != -EINVAL ||
-	     ps_span_extend(mine, PAGE, many) != -EINVAL))
+	     ps_span_extend(mine, PAGE, many) != -EINVAL ||
+	     ps_span_resize(mine, PAGE, odd) || errno != EINVAL ||
+	     ps_span_resize(mine, PAGE, many) || errno != EINVAL))
 		wrong("a free or an extension that is off is taken");
 }
 
@@ -397,7 +454,7 @@ static void op_trim(void)
 	if (ps_trim(below(2) ? 0 : below(100) * PAGE))
 		wrong("ps_trim");
 	if (!below(4))
-		ps_thread_flush();
+		ps_reclaim();
 }
 
 static void op_limit(void)
@@ -466,7 +523,8 @@ static void op_fork(void)
 static void (*const operations[])(void) = {
 	op_alloc,     op_alloc,     op_alloc,     op_alloc_ex,  op_alloc_bulk,  op_free_part,
 	op_free_part, op_free_span, op_free_span, op_free_span, op_free_across, op_extend,
-	op_extend,    op_export,    op_nonsense,  op_trim,      op_limit,       op_count,
+	op_extend,    op_resize,    op_resize,    op_export,    op_nonsense,    op_trim,
+	op_limit,     op_count,
 };
 
 /* ---- rounds ------------------------------------------------------------------------- */
@@ -619,6 +677,30 @@ static int call_extend(void)
 	return ret;
 }
 
+static int call_resize(void)
+{
+	struct held *span = &held[nr_held - 1];
+	size_t before = span->pages;
+	char *start = span->start;
+	char *moved = ps_span_resize(start, before * PAGE, (before + 900) * PAGE);
+
+	if (!moved)
+		return -errno;
+	span->start = moved;
+	retag(span, start);
+	own(moved + before * PAGE, 900, false, false);
+	return 0;
+}
+
+/* A large one, with somebody else's page behind. */
+static void prepare_hemmed_in(void)
+{
+	char *span = ps_span_alloc(1301 * PAGE);
+
+	own(span + 1300 * PAGE, 1, false, false);
+	own(span, 1300, false, false);
+}
+
 /* Only its end can be extended, as long as nothing is behind it. */
 static void prepare_room(void)
 {
@@ -683,6 +765,8 @@ static const struct {
 	{"bulk_allocation", prepare_cached, call_alloc_bulk},
 	{"first_allocation_of_a_thread", prepare_spans, call_in_thread},
 	{"extension", prepare_room, call_extend},
+	{"resizing", prepare_spans, call_resize},
+	{"resizing_of_a_large_span", prepare_hemmed_in, call_resize},
 	{"free", prepare_spans, call_free},
 	{"trim", prepare_cached, call_trim},
 	{"export", prepare_spans, call_export},

@@ -219,102 +219,33 @@ TEST(what_was_freed_unaligned_does_not_serve_what_is_to_be_aligned)
 	}
 }
 
-/* What could not be aligned itself is no better the next time. */
-TEST(span_that_was_given_unaligned_is_not_cached)
+/* What could not be aligned itself is no better the next time, once there is a better place. */
+TEST(span_that_was_given_unaligned_does_not_come_again)
 {
 	EXPECT_EQ(0, IN_CHILD({
 		char *span;
 		char *given;
+		char *better;
 
 		begin("16", UINT64_MAX);
+		better = ps_span_alloc_ex(MEGABLOCK, MEGABLOCK, 0);
 		span = ps_span_alloc_ex(2 * MEGABLOCK, MEGABLOCK, 0);
 		fill_pool();
 		ps_span_free(span + PAGE, 2 * MEGABLOCK - 2 * PAGE);
 		given = ps_span_alloc(MEGABLOCK);
 		if (!given || is_aligned(given) || ps_span_free(given, MEGABLOCK))
 			_exit(1);
-		if (stats().bytes_cached)
-			_exit(2);
-	}));
-}
-
-/* ---- growing in place ----------------------------------------------------------------------- */
-
-TEST(span_that_shrank_grows_back)
-{
-	static const size_t pages[] = {2, 8, 16, 64, 512, 1024, 4096};
-
-	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		size_t bytes = pages[i] * PAGE;
-		char *span = ps_span_alloc(bytes);
-		uint64_t held;
-
-		ASSERT_NE(NULL, span);
-		memset(span, 0x31, bytes / 2);
-		held = stats().bytes_held;
-		ASSERT_EQ(0, ps_span_free(span + bytes / 2, bytes / 2));
-		EXPECT_EQ(0, ps_span_extend(span, bytes / 2, bytes));
-		EXPECT_EQ(held, stats().bytes_held);
-		memset(span + bytes / 2, 0x32, bytes / 2);
-		EXPECT_EQ(0x31, span[bytes / 2 - 1]);
-		EXPECT_EQ(0, ps_span_free(span, bytes));
-	}
-}
-
-/* In the loaded list, in the spare one and in the central cache, whole or in part. */
-TEST(span_grows_over_whatever_is_cached_behind_it)
-{
-	enum { PAGES = 256 };
-	char *span = ps_span_alloc(PAGES * PAGE);
-	struct ps_stats before = stats();
-	uint64_t allocated = 0;
-
-	ASSERT_NE(NULL, span);
-	for (size_t each = 1; each <= 32; each *= 2) {
-		for (int handed = 0; handed < 2; handed++) {
-			for (size_t page = 2; page < PAGES; page += each)
-				ASSERT_EQ(0, ps_span_free(span + page * PAGE,
-							  (page + each < PAGES ? each : PAGES - page) * PAGE));
-			if (handed)
-				ps_thread_flush();
-			EXPECT_EQ(0, ps_span_extend(span, 2 * PAGE, 101 * PAGE));
-			EXPECT_EQ(0, ps_span_extend(span, 101 * PAGE, PAGES * PAGE));
-			memset(span, each, PAGES * PAGE);
-			/* The rest of the caches is sound. */
-			for (size_t count = 0; count < 3; count++) {
-				char *other = ps_span_alloc(each * PAGE);
-
-				ASSERT_TRUE(other + each * PAGE <= span || other >= span + PAGES * PAGE);
-				ASSERT_EQ(0, ps_span_free(other, each * PAGE));
-				allocated++;
-			}
+		for (size_t page = 0; page < 512; page++)
+			if (ps_span_free(better + page * PAGE, PAGE))
+				_exit(2);
+		for (int round = 0; round < 3; round++) {
+			given = ps_span_alloc_ex(MEGABLOCK, MEGABLOCK, 0);
+			if (given != better || ps_span_free(given, MEGABLOCK))
+				_exit(3);
+			given = ps_span_alloc(MEGABLOCK);
+			if (!is_aligned(given) || ps_span_free(given, MEGABLOCK))
+				_exit(4);
 		}
-	}
-	EXPECT_EQ(before.bytes_held, stats().bytes_held);
-	EXPECT_EQ(before.spans_allocated + allocated, stats().spans_allocated);
-	EXPECT_EQ(0, ps_span_free(span, PAGES * PAGE));
-	ps_trim(0);
-	EXPECT_EQ(0, stats().bytes_cached);
-}
-
-TEST(what_is_cached_elsewhere_goes_back_before_the_limit_refuses_to_grow)
-{
-	EXPECT_EQ(0, IN_CHILD({
-		char *spans[4];
-		char *span;
-
-		begin("64", UINT64_MAX);
-		span = ps_span_alloc_ex(3 * PAGE, MEGABLOCK, 0);
-		ps_trim(0);
-		for (int i = 0; i < 4; i++)
-			spans[i] = ps_span_alloc(MEGABLOCK);
-		for (int i = 0; i < 4; i++)
-			ps_span_free(spans[i], MEGABLOCK);
-		if (!stats().bytes_cached ||
-		    ps_limit_set(stats().bytes_held + stats().bytes_cached))
-			_exit(1);
-		if (ps_span_extend(span, 3 * PAGE, 5 * PAGE))
-			_exit(2);
 	}));
 }
 

@@ -113,6 +113,30 @@ static void grow(void)
 	ps_span_free(span, 8 * PAGE);
 }
 
+static void resize(void)
+{
+	char *span = ps_span_alloc_ex(PAGE, 0, PS_GROWS);
+	size_t bytes = PAGE;
+
+	for (; span && bytes < 64 * MIB; bytes *= 2) {
+		char *moved = ps_span_resize(span, bytes, 2 * bytes);
+
+		if (!moved)
+			break;
+		span = moved;
+		/* What lies behind it hems it in. */
+		ps_span_alloc(bytes);
+	}
+	ps_span_free(span, bytes);
+}
+
+static void reclaim(void)
+{
+	alloc_all();
+	free_all();
+	ps_reclaim();
+}
+
 static void fill_arena(void)
 {
 	for (int i = 0; i < 100000; i++)
@@ -128,7 +152,7 @@ TEST(slow_paths_take_little_stack)
 	} calls[] = {
 		{"alloc", alloc_all}, {"free", free_all}, {"decay", decay},
 		{"alloc_bulk", alloc_bulk}, {"free_bulk", free_bulk}, {"refuse", refuse},
-		{"grow", grow},
+		{"grow", grow}, {"resize", resize}, {"reclaim", reclaim},
 	};
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Eight threads that allocate, free in part, pass spans on, extend, fork and end,
+ * Eight threads that allocate, free in part, pass spans on, extend, resize, fork and end,
  * at random; every page says whose it is, and nobody may find another's mark.
  *
  * usage: lib_stress [SECONDS [SEED]]
@@ -153,6 +153,23 @@ static void extend(struct block *block, unsigned int *seed)
 	mark(block, before);
 }
 
+static void resize(struct block *block, unsigned int *seed)
+{
+	size_t before = block->pages, pages = draw_pages(seed);
+	char *moved = ps_span_resize(block->start, before * PAGE, pages * PAGE);
+
+	if (!moved && errno != ENOMEM)
+		fail("resize");
+	if (!moved)
+		return;
+	block->start = moved;
+	block->pages = before < pages ? before : pages;
+	if (!is_marked(block))
+		fail("a span that was resized has lost its contents");
+	block->pages = pages;
+	mark(block, before < pages ? before : pages);
+}
+
 /* Gives a block away, and gets rid of another's. */
 static void pass_on(struct block *block, unsigned int *seed)
 {
@@ -207,11 +224,13 @@ static void *work(void *arg)
 			pass_on(block, &seed);
 		else if (what < 64)
 			extend(block, &seed);
-		else if (what == 64)
+		else if (what < 72)
+			resize(block, &seed);
+		else if (what == 72)
 			ps_trim(rand_r(&seed) % 2 ? 0 : 64 * PAGE);
-		else if (what == 65)
-			ps_thread_flush();
-		else if (what == 66 && rounds % 4 == 0)
+		else if (what == 73)
+			ps_reclaim();
+		else if (what == 74 && rounds % 4 == 0)
 			have_child(block);
 		else
 			release(block, &seed);

@@ -96,6 +96,9 @@ charging() {
 	local sys=$1/sys/class/misc/pagespan
 	put "$sys/poisoned_pages" 3
 	put "$sys/user_max_pages" "$2"
+	put "$sys/events/ask" 4
+	put "$sys/events/wait" 1234567
+	put "$sys/events/served" 2
 	put "$sys/users" "1000 1072
 1002 8
 1001 1036"
@@ -399,7 +402,7 @@ others_users_are_for_root() {
 
 older_modules_are_told_as_before() {
 	run 0 --root loaded stat
-	lacks 'poisoned|user|USER'
+	lacks 'poisoned|user|USER|waited'
 	run 0 --root loaded clients
 	lacks 'USER'
 	run 0 --root loaded users
@@ -408,6 +411,7 @@ older_modules_are_told_as_before() {
 	[ "$(jq -c . out)" = '[]' ]
 	run 0 --root loaded stat --json
 	[ "$(jq -c '[.poisoned_pages, .user_max_pages, .users, .clients[0].uid]' out)" = '[null,null,[],null]' ]
+	[ "$(jq -c '.events | [.ask, .wait, .served]' out)" = '[null,null,null]' ]
 }
 
 # caches BYTES [LIE]: client 9 has caches in its memory, in a mapping that is so long from their beginning
@@ -472,6 +476,13 @@ clients_are_told_once_each_and_the_unseen_counted() {
 	run 0 --root loaded clients
 	[ "$(grep -c ' MiB ' out)" = 2 ]
 	says '1 more: '
+}
+
+requests_that_waited_are_told() {
+	run 0 --root charged stat
+	says '1234567  requests that waited'
+	run 0 --root charged stat --json
+	[ "$(jq -c '.events | [.ask, .wait, .served]' out)" = '[4,1234567,2]' ]
 }
 
 names_cannot_speak_to_the_terminal() {
@@ -717,6 +728,7 @@ promise caches_are_added_up
 promise caches_that_lie_are_bounded
 promise json_is_json
 promise clients_are_told_once_each_and_the_unseen_counted
+promise requests_that_waited_are_told
 promise names_cannot_speak_to_the_terminal
 promise colours_are_for_terminals
 promise map_shows_every_megablock

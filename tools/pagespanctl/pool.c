@@ -34,6 +34,9 @@ static const struct figure figures[] = {
 static const struct figure later_figures[] = {
 	{"poisoned_pages", offsetof(struct pool, poisoned_pages)},
 	{"user_max_pages", offsetof(struct pool, user_max_pages)},
+	{"events/ask", offsetof(struct pool, asks)},
+	{"events/wait", offsetof(struct pool, waits)},
+	{"events/served", offsetof(struct pool, served)},
 };
 
 #define NR_FIGURES       (sizeof(figures) / sizeof(*figures))
@@ -65,12 +68,17 @@ static bool read_text(const char *path, char *to, size_t room)
 	return true;
 }
 
+static uint64_t *place_of(struct pool *pool, const struct figure *figure)
+{
+	return (uint64_t *)((char *)pool + figure->offset);
+}
+
 static bool read_figure(struct pool *pool, const struct figure *figure)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), POOL_SYSFS "/%s", figure->name);
-	return file_number(path, (uint64_t *)((char *)pool + figure->offset));
+	return file_number(path, place_of(pool, figure));
 }
 
 static bool read_all(struct pool *pool)
@@ -80,10 +88,11 @@ static bool read_all(struct pool *pool)
 	for (size_t i = 0; i < NR_FIGURES; i++)
 		if (!read_figure(pool, &figures[i]))
 			return false;
-	pool->poisoned_pages = pool->user_max_pages = NOT_KNOWN;
-	for (size_t i = 0; i < NR_LATER_FIGURES; i++)
+	for (size_t i = 0; i < NR_LATER_FIGURES; i++) {
+		*place_of(pool, &later_figures[i]) = NOT_KNOWN;
 		if (!read_figure(pool, &later_figures[i]) && errno != ENOENT)
 			return false;
+	}
 	if (!file_number(POOL_SYSFS "/huge", &huge))
 		return false;
 	pool->huge = huge;

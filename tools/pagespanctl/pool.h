@@ -29,6 +29,9 @@
  * @frees: ranges freed
  * @faults: faults that mapped a page or a megablock
  * @quarantines: pages that were pinned when freed
+ * @asks: times that a client was asked for pages; NOT_KNOWN from an older module
+ * @waits: requests that waited for what others can spare; NOT_KNOWN as well
+ * @served: those of them that were not refused; NOT_KNOWN as well
  */
 struct pool {
 	char source[64];
@@ -47,6 +50,9 @@ struct pool {
 	uint64_t frees;
 	uint64_t faults;
 	uint64_t quarantines;
+	uint64_t asks;
+	uint64_t waits;
+	uint64_t served;
 };
 
 /**

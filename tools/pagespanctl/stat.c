@@ -43,13 +43,16 @@ static void print_pool(const struct pool *pool, uint64_t cached)
 	printf("               %10" PRIu64 "  ranges freed\n", pool->frees);
 	printf("               %10" PRIu64 "  faults\n", pool->faults);
 	printf("               %10" PRIu64 "  pages pinned when freed\n", pool->quarantines);
+	if (pool->waits != NOT_KNOWN)
+		printf("               %10" PRIu64 "  requests that waited for other clients\n",
+		       pool->waits);
 	printf("%sclients%s        %10" PRIu64 "\n", paint("1"), paint("0"), pool->clients);
 }
 
 static json_t *pool_json(const struct pool *pool)
 {
 	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:{s:I, "
-			 "s:I, s:I, s:I}}",
+			 "s:I, s:I, s:I, s:o, s:o, s:o}}",
 			 "source", pool->source, "why_not", pool->why_not, "huge", pool->huge,
 			 "nr_pages", (json_int_t)pool->nr_pages, "max_pages",
 			 (json_int_t)pool->max_pages, "pool_pages", (json_int_t)pool->pool_pages,
@@ -59,7 +62,9 @@ static json_t *pool_json(const struct pool *pool)
 			 (json_int_t)pool->free_pages, "longest_run", (json_int_t)pool->longest_run,
 			 "user_max_pages", size_json(pool->user_max_pages), "events", "alloc",
 			 (json_int_t)pool->allocs, "free", (json_int_t)pool->frees, "fault",
-			 (json_int_t)pool->faults, "quarantine", (json_int_t)pool->quarantines);
+			 (json_int_t)pool->faults, "quarantine", (json_int_t)pool->quarantines,
+			 "ask", size_json(pool->asks), "wait", size_json(pool->waits), "served",
+			 size_json(pool->served));
 }
 
 int command_stat(int argc, char **argv)

@@ -18,6 +18,9 @@
  * the largest size that the pool may have. The cgroup that the allocating task
  * is in is charged too, whoever opened the device, and stays so if the task leaves it.
  *
+ * A request that does not find its pages free is not refused before other clients were
+ * asked what they can spare, as far as they answer: see PAGESPAN_PRESSURE.
+ *
  * mmap() of the device gives the client its window:
  *
  *	mmap(addr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, index * 4096)
@@ -150,7 +153,7 @@
  * anything. An error only if not even one was allocated:
  *
  *	ENOMEM	no run of free pages is long enough (exact: nothing that fits
- *		is ever refused)
+ *		is ever refused), nor did other clients free one when asked
  *	EDQUOT	the client, its user, or the cgroup of the task would be charged for
  *		more than allowed
  *	EINVAL	@nr_pages, @align_pages, @count or @window is out of range
@@ -391,5 +394,64 @@ struct pagespan_export {
 };
 
 #define PAGESPAN_EXPORT		_IO(PAGESPAN_TYPE, 0x08)
+
+/* Ask this client from now on. Without it, the client is asked no more. */
+#define PAGESPAN_PRESSURE_ANSWER	0x1
+
+/**
+ * struct pagespan_pressure - ioctl(PAGESPAN_PRESSURE)
+ * @size: sizeof(struct pagespan_pressure)
+ * @flags: PAGESPAN_PRESSURE_ANSWER, or 0
+ * @answered: what @asked was when the caller began to free what it can spare, which it
+ *	has done by now; 0 if it has not been asked yet
+ * @asked: out: how often the client was asked
+ * @nr_pages: out: the run that is wanted, by whoever asked; 0 if nothing is asked that
+ *	is not answered. A hint, for others may want more meanwhile
+ * @__reserved: must be 0
+ *
+ * A client that keeps pages which it does not need at the moment, as a cache does, gives
+ * this call with PAGESPAN_PRESSURE_ANSWER once, and so promises to answer. Before
+ * another client's PAGESPAN_ALLOC or PAGESPAN_ALLOC_ONE is refused with ENOMEM, those that
+ * answer and own pages are asked: poll() of the descriptor gives POLLPRI, and this call
+ * @nr_pages, until the client answers:
+ *
+ *	struct pagespan_pressure it = { sizeof(it), PAGESPAN_PRESSURE_ANSWER };
+ *	struct pollfd poll_it = { fd, POLLPRI };
+ *
+ *	for (;;) {
+ *		it.asked = it.nr_pages = 0;
+ *		ioctl(fd, PAGESPAN_PRESSURE, &it);
+ *		it.answered = it.asked;
+ *		if (it.nr_pages)
+ *			free_what_can_be_spared(fd);
+ *		else
+ *			poll(&poll_it, 1, -1);
+ *	}
+ *
+ * The request is tried again and again meanwhile, for at most 10 ms. It is refused earlier
+ * if all have answered. A client that lets the 10 ms pass is left alone: nobody waits for it
+ * until it has answered after all. Between an answer and being asked again are at
+ * least 5 ms, however many ask; a request that comes in between waits for that, too.
+ *
+ * A request is refused at once, as if nobody answered, if a limit is what refuses it; if no
+ * other client that answers owns a page; if the pool has not as many pages; or if
+ * the descriptor is O_NONBLOCK, but then others are asked and it may be repeated.
+ * PAGESPAN_ALLOC that got some of its spans, and PAGESPAN_ALLOC_AT, ask nobody.
+ * While a request waits only fatal signals interrupt it.
+ *
+ * @asked and @nr_pages must be 0 in the call.
+ *
+ * Return: 0, or EINVAL if @answered is more than @asked was.
+ */
+struct pagespan_pressure {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 answered;
+	__aligned_u64 asked;
+	__u32 nr_pages;
+	__u32 __reserved;
+};
+
+#define PAGESPAN_PRESSURE	_IO(PAGESPAN_TYPE, 0x09)
 
 #endif /* _UAPI_LINUX_PAGESPAN_H */
