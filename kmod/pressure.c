@@ -318,11 +318,12 @@ static int nap(struct pressure_request *request)
  */
 int pressure_wait(struct pressure_request *request)
 {
-	if (request->is_last || is_hopeless(request) ||
-	    ktime_get_ns() >= request->start + ANSWER_NS)
+	if (request->is_last || is_hopeless(request))
 		return -ENOMEM;
+	/* Also if it overslept, so that whoever has rested is asked before it is refused. */
 	ask_others(request);
-	if (request->client->file->f_flags & O_NONBLOCK)
+	if (ktime_get_ns() >= request->start + ANSWER_NS ||
+	    request->client->file->f_flags & O_NONBLOCK)
 		return -ENOMEM;
 	if (request->hopes)
 		return nap(request);

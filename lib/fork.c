@@ -17,8 +17,8 @@
 #include "fork.h"
 #include "fork_fault.h"
 #include "process.h"
+#include "span/budget.h"
 #include "span/cpu_caches.h"
-#include "span/kept.h"
 
 /*
  * The backend that the fork under way copies, NULL if it does not, and in the child
@@ -51,7 +51,7 @@ static void prepare(void)
 		return;
 	pages_begin(true);
 	cpu_caches_stop();
-	kept_lock();
+	budget_lock();
 	backend->copy_prepare();
 	copied = backend;
 	continued = NULL;
@@ -64,7 +64,7 @@ static void in_parent(void)
 		fork_fault_end();
 		copied->copy_parent();
 		copied = NULL;
-		kept_unlock();
+		budget_unlock();
 		cpu_caches_go_on();
 		pages_end();
 	}
@@ -80,7 +80,7 @@ static void in_child(void)
 	copy();
 	fork_fault_end();
 	copied = NULL;
-	kept_reset_lock();
+	budget_reset_lock();
 	pages_reset_lock();
 	pages_open(continued, &process.window);
 	process_continue(continued);

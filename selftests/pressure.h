@@ -116,6 +116,24 @@ static inline void stop_answering(struct answerer *answerer)
 	pthread_join(answerer->thread, NULL);
 }
 
+/*
+ * Has a request for what another can spare served by it. On a slow machine the answer may
+ * come too late; then the other has its pages again, and the request is repeated.
+ */
+static inline long serve(int asker, struct answerer *answerer,
+			 long (*alloc)(int fd, uint32_t nr_pages))
+{
+	uint32_t nr_pages = answerer->spare.nr_pages;
+	long got = -ENOMEM;
+
+	start_answering(answerer);
+	for (int i = 0; i < TRIES && got == -ENOMEM; i++)
+		if (!i || take_back(answerer, nr_pages))
+			got = alloc(asker, nr_pages);
+	stop_answering(answerer);
+	return got;
+}
+
 /* ---- a pool that is used up -------------------------------------------------------------- */
 
 FIXTURE(full)

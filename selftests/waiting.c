@@ -8,23 +8,6 @@
 
 #include "pressure.h"
 
-/*
- * Has a request for what another can spare served by it. On a slow machine the answer may
- * come too late; then the other has its pages again, and the request is repeated.
- */
-static long serve(int asker, struct answerer *answerer, long (*alloc)(int fd, uint32_t nr_pages))
-{
-	uint32_t nr_pages = answerer->spare.nr_pages;
-	long got = -ENOMEM;
-
-	start_answering(answerer);
-	for (int i = 0; i < TRIES && got == -ENOMEM; i++)
-		if (!i || take_back(answerer, nr_pages))
-			got = alloc(asker, nr_pages);
-	stop_answering(answerer);
-	return got;
-}
-
 static long alloc_page(int fd, uint32_t nr_pages)
 {
 	return client_alloc_one(fd, NULL, 0);

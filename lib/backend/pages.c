@@ -50,6 +50,11 @@ void pages_begin(bool alone)
 		pthread_rwlock_rdlock(&under_way);
 }
 
+bool pages_try_begin(void)
+{
+	return !pthread_rwlock_tryrdlock(&under_way);
+}
+
 void pages_end(void)
 {
 	pthread_rwlock_unlock(&under_way);

@@ -24,6 +24,9 @@ void pages_open(const struct backend *backend, const struct window *window);
 void pages_begin(bool alone);
 void pages_end(void);
 
+/* As pages_begin(false), but false instead of waiting for one that is alone. */
+bool pages_try_begin(void);
+
 /*
  * As backend->alloc(), and -ENOMEM at the limit or the device's quota.  A single span may
  * be aligned to more than MEGABLOCK_PAGES.  Between pages_begin() and pages_end().

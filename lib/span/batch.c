@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "batch.h"
+#include "../backend/pages.h"
 #include "budget.h"
 #include "cpu_cache.h"
 #include "kept.h"
@@ -11,6 +12,13 @@ static void flush(struct batch *batch)
 	batch->count = 0;
 }
 
+bool batch_open(struct batch *batch)
+{
+	if (!batch->open)
+		batch->open = pages_try_begin();
+	return batch->open;
+}
+
 void batch_add(struct batch *batch, const void *span, uint32_t nr_pages)
 {
 	struct range range = {
@@ -18,7 +26,6 @@ void batch_add(struct batch *batch, const void *span, uint32_t nr_pages)
 		.nr_pages = nr_pages,
 	};
 
-	batch->any = true;
 	if (batch->count && ranges_join(&batch->ranges[batch->count - 1], &range))
 		return;
 	if (batch->count == RANGES_MOST)
@@ -26,8 +33,9 @@ void batch_add(struct batch *batch, const void *span, uint32_t nr_pages)
 	batch->ranges[batch->count++] = range;
 }
 
-bool batch_end(struct batch *batch)
+void batch_end(struct batch *batch)
 {
 	flush(batch);
-	return batch->any;
+	if (batch->open)
+		pages_end();
 }

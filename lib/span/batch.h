@@ -2,8 +2,9 @@
 /*
  * Spans that leave the caches of CPUs, gathered to become the process's own together.
  *
- * One of them that is free already has been freed twice, and so has damaged what it was then; the
- * process is stopped.
+ * On the way they are nowhere, so a request that is alone must wait for them: batch_open() before
+ * the first is taken.  One of them that is free already has been freed twice, and so has damaged
+ * what it was then; the process is stopped.
  */
 #ifndef PAGESPAN_BATCH_H
 #define PAGESPAN_BATCH_H
@@ -13,21 +14,23 @@
 
 #include "../backend/ranges.h"
 
+/* struct batch - @open: it holds up requests that would be alone */
 struct batch {
 	uint32_t count;
-	bool any;
+	bool open;
 	struct range ranges[RANGES_MOST];
 };
 
 static inline void batch_begin(struct batch *batch)
 {
 	batch->count = 0;
-	batch->any = false;
+	batch->open = false;
 }
 
-void batch_add(struct batch *batch, const void *span, uint32_t nr_pages);
+/* False if a request is alone just now: then nothing may be taken. */
+bool batch_open(struct batch *batch);
 
-/* Whether there was any. */
-bool batch_end(struct batch *batch);
+void batch_add(struct batch *batch, const void *span, uint32_t nr_pages);
+void batch_end(struct batch *batch);
 
 #endif

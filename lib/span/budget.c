@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What a process keeps of what it has freed: how much, and how it goes back. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "../backend/pages.h"
@@ -85,8 +86,11 @@ static uint64_t most_bytes(void)
 
 /* ---- pages that go back --------------------------------------------------------------------- */
 
+/* Held while pages are nowhere on their way from the map of what is kept to the backend. */
+static pthread_mutex_t purging = PTHREAD_MUTEX_INITIALIZER;
+
 /* At least so many if they are kept, and a megablock more at most; how many. */
-static uint64_t purge(uint64_t want)
+static uint64_t purge_locked(uint64_t want)
 {
 	struct range ranges[RANGES_MOST];
 	uint64_t nr_pages = 0;
@@ -95,9 +99,32 @@ static uint64_t purge(uint64_t want)
 	do {
 		count = kept_take_longest(want - nr_pages, ranges, RANGES_MOST);
 		nr_pages += ranges_pages(ranges, count);
-		if (count)
-			pages_give(ranges, count);
+		/* Not this process's, and yet freed. */
+		if (count && pages_give(ranges, count))
+			kept_stop();
 	} while (count == RANGES_MOST && nr_pages < want);
+	return nr_pages;
+}
+
+static uint64_t purge(uint64_t want)
+{
+	uint64_t nr_pages;
+
+	pthread_mutex_lock(&purging);
+	nr_pages = purge_locked(want);
+	pthread_mutex_unlock(&purging);
+	return nr_pages;
+}
+
+/* Unless somebody is at it. */
+static uint64_t purge_some(uint64_t want)
+{
+	uint64_t nr_pages;
+
+	if (!want || pthread_mutex_trylock(&purging))
+		return 0;
+	nr_pages = purge_locked(want);
+	pthread_mutex_unlock(&purging);
 	return nr_pages;
 }
 
@@ -108,7 +135,7 @@ static void purge_beyond(uint64_t most, uint64_t leeway)
 
 	if (kept <= most + leeway)
 		return;
-	bytes = purge((kept - most) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
+	bytes = purge_some((kept - most) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
 	counters_add(&counters.purges, bytes);
 }
 
@@ -142,7 +169,7 @@ static void purge_old(void)
 	uint64_t bytes = decay_least(&budget.decay);
 	bool more = bytes > TICK_BYTES;
 
-	bytes = purge((more ? TICK_BYTES : bytes) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
+	bytes = purge_some((more ? TICK_BYTES : bytes) / PS_PAGE_SIZE) * PS_PAGE_SIZE;
 	decay_gone(&budget.decay, bytes);
 	counters_add(&counters.purges, bytes);
 	atomic_store_explicit(&budget.more_is_old, more && bytes, memory_order_relaxed);
@@ -324,8 +351,27 @@ int budget_open(const struct window *window, const struct budget_rules *rules)
 	return keeps() ? kept_open(window->nr_pages) : 0;
 }
 
+void budget_lock(void)
+{
+	pthread_mutex_lock(&purging);
+	kept_lock();
+}
+
+void budget_unlock(void)
+{
+	kept_unlock();
+	pthread_mutex_unlock(&purging);
+}
+
+void budget_reset_lock(void)
+{
+	kept_reset_lock();
+	purging = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 void budget_forget(void)
 {
+	budget_reset_lock();
 	if (keeps())
 		kept_forget();
 	budget.rules = (struct budget_rules){0};

@@ -44,8 +44,13 @@ struct budget_rules {
 /* Makes the budget of a window; 0 or -errno. */
 int budget_open(const struct window *window, const struct budget_rules *rules);
 
-/* In the child of a fork, drops it all. */
+/* In the child of a fork, drops it all; or only that somebody is at work. */
 void budget_forget(void);
+void budget_reset_lock(void);
+
+/* Before a fork of which the child continues: nobody is at work until the other. */
+void budget_lock(void);
+void budget_unlock(void);
 
 /*
  * Takes spans as backend->alloc() does, those that are kept first: how many, or -errno.  They

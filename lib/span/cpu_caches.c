@@ -261,7 +261,7 @@ static void empty(const uint64_t *chosen, struct batch *batch)
 	}
 }
 
-bool cpu_caches_empty(void)
+void cpu_caches_empty(void)
 {
 	struct batch batch;
 
@@ -269,8 +269,8 @@ bool cpu_caches_empty(void)
 	pthread_mutex_lock(&caches.lock);
 	if (caches.head)
 		empty(caches.head->made, &batch);
+	batch_end(&batch);
 	pthread_mutex_unlock(&caches.lock);
-	return batch_end(&batch);
 }
 
 LOOKS_ON static uint64_t count_taken(const struct cpu_cache *cache)
@@ -321,8 +321,8 @@ void cpu_caches_shrink(void)
 	memset(chosen, 0, sizeof(chosen));
 	if (choose(chosen))
 		empty(chosen, &batch);
-	pthread_mutex_unlock(&caches.lock);
 	batch_end(&batch);
+	pthread_mutex_unlock(&caches.lock);
 }
 
 /* ---- looked at ------------------------------------------------------------------------------ */

@@ -73,8 +73,8 @@ uint32_t cpu_cache_limit(const struct cpu_cache *cache);
  */
 void *cpu_cache_take_from(struct cpu_cache *cache, uint32_t bin);
 
-/* What the caches hold becomes the process's own, to be given back; false if that is nothing. */
-bool cpu_caches_empty(void);
+/* What the caches hold becomes the process's own. */
+void cpu_caches_empty(void);
 
 /* The same, of those that are idle and hold more than they need then, or have what another wants.
  */

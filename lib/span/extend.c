@@ -29,8 +29,10 @@ static int take_at(const struct range *range)
 {
 	int ret = budget_take_at(range);
 
-	if (ret == -EBUSY && cpu_caches_have(range) && cpu_caches_empty())
+	if (ret == -EBUSY && cpu_caches_have(range)) {
+		cpu_caches_empty();
 		ret = budget_take_at(range);
+	}
 	if (ret == -ENOMEM)
 		ret = take_at_alone(range);
 	return ret == -EBUSY ? -ENOMEM : ret;

@@ -261,6 +261,28 @@ static bool take_page(uint64_t page)
 	return !span_map_alloc_at(&kept.map, page, 1);
 }
 
+/* With the lock held. */
+static bool has_page(uint64_t page)
+{
+	if (!take_page(page))
+		return false;
+	span_map_free(&kept.map, page, 1);
+	return true;
+}
+
+bool kept_has_end_of(const struct range *range)
+{
+	bool has;
+
+	if (!kept_pages())
+		return false;
+	kept_lock();
+	put_whole_back();
+	has = has_page(range->first) || has_page(range->first + range->nr_pages - 1);
+	kept_unlock();
+	return has;
+}
+
 uint64_t kept_take_alike(const struct range *range, bool *is_kept)
 {
 	uint64_t nr_pages = 1;

@@ -25,6 +25,9 @@ uint32_t kept_take(const struct request *request, uint64_t *firsts);
 /* Exactly these pages: 0 or -EBUSY. */
 int kept_take_at(const struct range *range);
 
+/* Whether the first page of a range is kept, or the last. */
+bool kept_has_end_of(const struct range *range);
+
 /*
  * How many pages at the start of a range are like its first: kept, and taken now, or none of
  * them; which is told in @kept.

@@ -8,6 +8,7 @@
 #include "budget.h"
 #include "cache.h"
 #include "cpu_caches.h"
+#include "kept.h"
 #include "refill.h"
 
 /* The longest batch. */
@@ -18,6 +19,9 @@
 
 /* Of what a cache may hold a bin leaves one part in so many to others, but what one batch is. */
 #define OTHERS_SHARE 8
+
+/* A sequence that something came between is begun again so often: the first touch of a page, say. */
+#define TRIES 3
 
 /* Bins that are looked at for one that has been idle. */
 #define LOOKS 8
@@ -49,6 +53,8 @@ static void withdraw(struct cpu_cache *cache, uint32_t bin, struct batch *batch)
 {
 	void *span;
 
+	if (!batch_open(batch))
+		return;
 	set_granted(cache, bin, 0);
 	__atomic_store_n(&cache->ramp[bin], 1, __ATOMIC_RELAXED);
 	while ((span = cpu_cache_take_from(cache, bin))) {
@@ -119,7 +125,7 @@ static bool let_batch_go(struct cpu_cache *cache, uint32_t bin, struct batch *ba
 	uint32_t nr = batch_of(bin);
 	void *span;
 
-	if (cache->bins[bin].end == cache->bins[bin].begin)
+	if (cache->bins[bin].end == cache->bins[bin].begin || !batch_open(batch))
 		return false;
 	while (nr-- && (span = cpu_cache_take_from(cache, bin))) {
 		cache->removed++;
@@ -130,12 +136,29 @@ static bool let_batch_go(struct cpu_cache *cache, uint32_t bin, struct batch *ba
 
 /* ---- spans ---------------------------------------------------------------------------------- */
 
+static int put(void *span, uint32_t nr_pages)
+{
+	int tries;
+
+	for (tries = 0; tries < TRIES; tries++)
+		if (cache_put(span, nr_pages))
+			return 0;
+	return -ENOSPC;
+}
+
 int refill_accept(void *span, uint32_t nr_pages)
 {
 	struct cpu_cache *cache = cpu_cache_here();
+	struct range range = {
+		.first = (uint64_t)((char *)span - cpu_caches.base) / PS_PAGE_SIZE,
+		.nr_pages = nr_pages,
+	};
 	struct batch batch;
 	int ret = -ENOSPC;
 
+	/* Before there is room for it, for what is freed twice may have found none. */
+	if (kept_has_end_of(&range))
+		return -EINVAL;
 	if (!cache || !cache_lock(cache))
 		return -ENOSPC;
 	batch_begin(&batch);
@@ -145,7 +168,7 @@ int refill_accept(void *span, uint32_t nr_pages)
 		ret = 0;
 	cache_unlock(cache);
 	batch_end(&batch);
-	return !ret && !cache_put(span, nr_pages) ? -ENOSPC : ret;
+	return ret ? ret : put(span, nr_pages);
 }
 
 /* How many to get: RAMP times as many each time, if there is room. */
@@ -188,6 +211,21 @@ static void put_rest(struct cpu_cache *cache, uint32_t bin, const uint64_t *firs
 	batch_end(&batch);
 }
 
+/* Those that nobody has asked for are nowhere on the way: see batch.h. */
+static int take_several(struct cpu_cache *cache, const struct request *request, uint64_t *firsts)
+{
+	int nr;
+
+	pages_begin(false);
+	nr = (int)budget_take_kept(request, firsts);
+	if (!nr)
+		nr = budget_take_fresh(request, firsts);
+	if (nr > 1)
+		put_rest(cache, request->nr_pages, firsts + 1, (uint32_t)nr - 1);
+	pages_end();
+	return nr;
+}
+
 void *refill(uint32_t nr_pages)
 {
 	struct cpu_cache *cache = cpu_cache_here();
@@ -197,11 +235,11 @@ void *refill(uint32_t nr_pages)
 		.count = cache ? how_many(cache, nr_pages) : 1,
 	};
 	uint64_t firsts[BATCH_PAGES];
-	int nr = budget_take(&request, firsts);
+	int nr;
 
-	if (nr <= 0)
-		return NULL;
-	if (nr > 1)
-		put_rest(cache, nr_pages, firsts + 1, (uint32_t)nr - 1);
-	return cpu_caches.base + firsts[0] * PS_PAGE_SIZE;
+	if (request.count == 1)
+		nr = budget_take(&request, firsts);
+	else
+		nr = take_several(cache, &request, firsts);
+	return nr > 0 ? cpu_caches.base + firsts[0] * PS_PAGE_SIZE : NULL;
 }

@@ -374,7 +374,6 @@ int span_free_long(void *ptr, size_t bytes)
 
 	if (!base)
 		return -EINVAL;
-	house_keep();
 	range = range_in(base, ptr, bytes);
 	if (base == process.window.base && has_bin(range.nr_pages))
 		ret = refill_accept(ptr, (uint32_t)range.nr_pages);
@@ -384,5 +383,6 @@ int span_free_long(void *ptr, size_t bytes)
 	ret = give(backend, ptr, base, &range);
 	if (!ret)
 		counters_add(&counters.freed, 1);
+	house_keep();
 	return ret;
 }
