@@ -20,7 +20,7 @@
 /* Of what a cache may hold a bin leaves one part in so many to others, but what one batch is. */
 #define OTHERS_SHARE 8
 
-/* A sequence that something came between is begun again so often: the first touch of a page, say. */
+/* So often a sequence is begun anew that something came between: the first touch of a page, say. */
 #define TRIES 3
 
 /* Bins that are looked at for one that has been idle. */
