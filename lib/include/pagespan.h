@@ -103,8 +103,6 @@
  *
  * In the child of a copy the counters go on; spans from PS_EXPORT are not in it,
  * though bytes_held counts them.
- * Of spans up to 32 pages that other threads had cached, a copy from the device
- * cannot use all again; bytes_held counts those that it cannot.
  *
  * Exec and exit give everything back.
  *

@@ -17,7 +17,7 @@
 /* Places behind one another would compete for the same lines of the processor's cache. */
 #define PLACE_BYTES  (9 * PS_PAGE_SIZE)
 #define PLACE_SHIFTS 8
-#define PLACE_SHIFT  256
+#define PLACE_SHIFT  ((size_t)256)
 
 /*
  * struct caches_head - how the mapping begins, which pagespanctl looks for in processes, and reads

@@ -193,7 +193,7 @@ LOOKS_ON static void add_totals(const struct cpu_cache *cache, struct cache_tota
 
 		taken += cache->taken[bin];
 		cached += spans;
-		totals->bytes += spans * bin * PS_PAGE_SIZE;
+		totals->bytes += (uint64_t)spans * bin * PS_PAGE_SIZE;
 	}
 	totals->allocated += taken;
 	totals->freed += cached + taken + cache->removed - cache->added;

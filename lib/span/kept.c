@@ -58,7 +58,7 @@ const _Atomic uint64_t *kept_pages_counter(void)
 
 static void note(void)
 {
-	uint64_t pages = span_map_free_pages(&kept.map) + kept.nr_whole * MEGABLOCK_PAGES;
+	uint64_t pages = span_map_free_pages(&kept.map) + (uint64_t)kept.nr_whole * MEGABLOCK_PAGES;
 
 	atomic_store_explicit(&kept.pages, pages, memory_order_relaxed);
 }

@@ -54,8 +54,8 @@ on_x86_64() {
 		library "$cc-cet" "$cc" ar -fcf-protection
 		variant "$cc-cet" "$work/$cc-cet" '' "$cc" -O2 -fcf-protection
 		status=0
-		readelf -n "$work/$cc-cet"/obj/lib/{arena/arena,arena/arena_refill,arena/arena_refill_x86_64,span/cache}.o |
-			grep -c 'IBT, SHSTK' | grep -qx 4 || status=1
+		readelf -n "$work/$cc-cet"/obj/lib/{arena/arena,arena/arena_refill,arena/arena_refill_x86_64,span/cache,span/cache_x86_64}.o |
+			grep -c 'IBT, SHSTK' | grep -qx 5 || status=1
 		result "$status" "$cc-cet-is-marked"
 
 		archiver=$([ "$cc" = gcc ] && echo gcc-ar || echo llvm-ar-14)

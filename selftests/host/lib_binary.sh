@@ -86,6 +86,31 @@ cached_path_calls_nothing() {
 	done
 }
 
+# What is in assembly keeps to the same, and leaves only at its end, for the way that is written in C.
+cached_path_in_assembly_uses_general_registers_and_leaves_last() {
+	local function
+	for function in ps_span_alloc ps_span_free; do
+		disassembled "$assembly" "$function" >"$tmp/code"
+		grep -q ret "$tmp/code"
+		none '%[xyz]mm|%st|%mm|%k[0-7]' <"$tmp/code"
+		none '\b(call|syscall|sysenter|int)\b' <"$tmp/code"
+	done
+	objdump -r -j .text "$assembly" | awk '/^[0-9a-f]+ R_/ { sub(/[-+].*/, "", $3); print $3 }' |
+		grep -vxE 'cpu_caches|cpu_cache_table|__rseq_cs' | sort -u | xargs >"$tmp/left_for"
+	[ "$(<"$tmp/left_for")" = 'cache_alloc_other cache_alloc_rested cache_free_other' ] ||
+		{ cat "$tmp/left_for"; return 1; }
+	# Not by a branch that can fall through to what stands behind.
+	objdump -dr --no-show-raw-insn "$assembly" | grep -B 1 'R_X86_64_\(PLT\|PC\)32.*cache_\(alloc\|free\)_' |
+		grep '^ *[0-9a-f]*:' | grep -v R_X86_64 | awk '$2 != "jmp" { print; bad = 1 } END { exit bad || !NR }'
+}
+
+# Nor does it take indirect branch tracking or the shadow stack from the library.
+cached_path_in_assembly_is_marked() {
+	readelf -n "$assembly" | grep -q 'IBT, SHSTK'
+	"$1" -fcf-protection -c lib/span/cache_x86_64.S -o "$tmp/marked.o"
+	objdump -d --no-show-raw-insn "$tmp/marked.o" | grep -A 1 '^[0-9a-f]* <ps_span_' | grep -c endbr64 | grep -qx 2
+}
+
 cached_path_finds_its_thread_without_a_call() {
 	readelf -rW "$shared" | none 'DTPMOD|DTPOFF|TLSDESC'
 	readelf -dW "$shared" | grep -q STATIC_TLS
@@ -115,6 +140,26 @@ object_of_the_library_is_as_good() {
 	object=$build/obj/lib/span/cache.o
 	cached_path_uses_general_registers_only
 	cached_path_calls_nothing
+}
+
+assembly=
+assembly_of_gcc_and_clang_is_as_good() {
+	local compiler
+	for compiler in gcc clang; do
+		assembly=$tmp/assembly_$compiler.o
+		"$compiler" -fPIC -c lib/span/cache_x86_64.S -o "$assembly"
+		cached_path_in_assembly_uses_general_registers_and_leaves_last
+		cached_path_in_assembly_is_marked "$compiler"
+	done
+	assembly=$build/obj/lib/span/cache_x86_64.o
+	cached_path_in_assembly_uses_general_registers_and_leaves_last
+}
+
+# What the program calls is that, and not another definition in C.
+spans_are_served_in_assembly() {
+	nm "$build/obj/lib/span/cache.o" | none ' T ps_span_'
+	nm "$shared" | grep -q ' cache_alloc_rested$'
+	disassembled "$shared" ps_span_alloc | grep -q '^ *[0-9a-f]*:.*ud1 '
 }
 
 memcheck_tells_of_undefined_and_of_freed_pages() {
@@ -196,6 +241,8 @@ promise symbols_have_a_version
 promise cached_path_of_gcc_and_clang_uses_general_registers_only
 promise cached_path_of_gcc_and_clang_calls_nothing
 promise object_of_the_library_is_as_good
+promise assembly_of_gcc_and_clang_is_as_good
+promise spans_are_served_in_assembly
 promise cached_path_finds_its_thread_without_a_call
 promise headers_compile_as_c_and_cxx
 promise memcheck_tells_of_undefined_and_of_freed_pages

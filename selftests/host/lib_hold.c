@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
- * Caches spans of two threads that live and of one that has ended, some of them larger than what a
- * CPU's cache takes, has a child that inherited all of it, and says how many bytes are cached; until
- * its input ends.
+ * Caches spans on every CPU, by threads of which some have ended, has the process keep others
+ * behind these, has a child that inherited all of it, and says how many bytes are cached; until its
+ * input ends.
  */
+#define _GNU_SOURCE
 #include <pagespan.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NR_SPANS 200
-#define LARGE    (520 * PS_PAGE_SIZE)
+#define NR_SPANS 16
 
-static pthread_barrier_t freed, told;
+/* More pages than the cache of a CPU takes, so that the process keeps them. */
+#define KEPT_BYTES (600 * PS_PAGE_SIZE)
 
 /* A part stays allocated. */
 static int cache_spans(size_t bytes)
@@ -33,50 +35,71 @@ static int cache_spans(size_t bytes)
 	return 0;
 }
 
-static void *ends(void *bytes)
+static void *on_cpu(void *number)
 {
-	cache_spans(*(size_t *)bytes);
-	return NULL;
+	int cpu = *(int *)number;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) || cache_spans((1 + cpu % 7) * PS_PAGE_SIZE) ||
+	    cache_spans(20 * PS_PAGE_SIZE))
+		return NULL;
+	return number;
 }
 
-static void *lives(void *bytes)
+/* One thread after another, so that each but one has ended when bytes are counted. */
+static int cache_everywhere(void)
 {
-	cache_spans(*(size_t *)bytes);
-	pthread_barrier_wait(&freed);
-	pthread_barrier_wait(&told);
-	return NULL;
+	cpu_set_t set;
+	int made = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return -1;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		pthread_t thread;
+		void *done;
+
+		if (!CPU_ISSET(cpu, &set))
+			continue;
+		if (pthread_create(&thread, NULL, on_cpu, &cpu) || pthread_join(thread, &done) ||
+		    !done)
+			return -1;
+		made++;
+	}
+	return made;
+}
+
+/* Also what is cached by CPUs is to be there, and what is kept. */
+static int tell(int nr_cpus)
+{
+	struct ps_stats stats;
+
+	if (ps_stats(&stats, sizeof(stats)) || stats.caches < (uint64_t)nr_cpus ||
+	    !stats.bytes_kept || stats.bytes_cached <= stats.bytes_kept)
+		return -1;
+	printf("%llu\n", (unsigned long long)stats.bytes_cached);
+	return fflush(stdout);
 }
 
 int main(void)
 {
-	size_t bytes[] = {PS_PAGE_SIZE, 3 * PS_PAGE_SIZE, 20 * PS_PAGE_SIZE};
-	struct ps_stats stats;
-	pthread_t thread;
-	void *large;
+	void *large = ps_span_alloc(KEPT_BYTES);
+	int nr_cpus = cache_everywhere();
 	pid_t child;
 
-	pthread_barrier_init(&freed, NULL, 2);
-	pthread_barrier_init(&told, NULL, 2);
-	if (pthread_create(&thread, NULL, ends, &bytes[0]) || pthread_join(thread, NULL) ||
-	    pthread_create(&thread, NULL, lives, &bytes[1]) || cache_spans(bytes[2]))
-		return 1;
-	pthread_barrier_wait(&freed);
-	large = ps_span_alloc(LARGE);
-	if (!large || ps_span_free(large, LARGE))
+	if (!large || nr_cpus < 1 || ps_span_free(large, KEPT_BYTES))
 		return 1;
 	child = fork();
 	if (!child)
 		for (;;)
 			pause();
-	if (child < 0 || ps_stats(&stats, sizeof(stats)))
+	if (child < 0)
 		return 1;
-	printf("%llu\n", (unsigned long long)stats.bytes_cached);
-	fflush(stdout);
-	while (getchar() != EOF)
-		;
+	if (!tell(nr_cpus))
+		while (getchar() != EOF)
+			;
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	pthread_barrier_wait(&told);
-	pthread_join(thread, NULL);
 	return 0;
 }

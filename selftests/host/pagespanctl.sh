@@ -414,6 +414,56 @@ older_modules_are_told_as_before() {
 	[ "$(jq -c '.events | [.ask, .wait, .served]' out)" = '[null,null,null]' ]
 }
 
+# caches BYTES [LIE]: client 9 has caches in its memory, in a mapping that is so long from their beginning
+caches() {
+	local process=caching/proc/43
+	[ -x caches ] || cc -Wall -Wextra -Werror -I"$sources/lib/include" \
+		"$sources/selftests/host/pagespanctl_caches.c" -o caches
+	[ -d caching ] || cp -r loaded caching
+	./caches "$process/mem" 0x20000 "${@:2}"
+	printf '%x-%x rw-p 00000000 %s \n' 4096 8192 '08:01 77                      /usr/bin/program' \
+		$((0x20000)) $((0x20000 + $1)) '00:00 0' >"$process/maps"
+}
+
+# told [LIE]: what client 9 has cached, as pagespanctl sees it, in pages
+told() {
+	caches 4096 "$@"
+	run 0 --root caching clients --json >/dev/null
+	jq -r '.[] | select(.id == 9) | if .cached_bytes then .cached_bytes / 4096 else .cached_bytes end' out
+}
+
+# Of three CPUs, and what the process keeps.
+caches_are_added_up() {
+	local pages=$((3 * (7 + 2 * 20) + 100))
+	[ "$(told)" = "$pages" ]
+	run 0 --root caching clients
+	says "$((pages * 4)) KiB"
+	run 0 --root caching stat
+	[ "$(sed -n 's/^    cached *\([0-9.]* [KMG]iB\).*/\1/p' out)" = "$((pages * 4)) KiB" ]
+	run 0 --root caching stat --json
+	[ "$(jq -r .cached_bytes out)" = $((pages * 4096)) ]
+	# With the caches of the first CPUs behind the head.
+	caches $((4096 + 2 * 9 * 4096))
+	run 0 --root caching clients
+	says "$((pages * 4)) KiB"
+	caches 8192
+	run 0 --root caching clients
+	lacks "$((pages * 4)) KiB"
+}
+
+# A process can make its memory look like anything.
+caches_that_lie_are_bounded() {
+	local what
+	for what in places kept window counter magic; do
+		[ "$(told "$what" | tee told)" = null ] || { echo "$what: $(<told)"; return 1; }
+	done
+	# Those of CPUs that have none cannot be read, or are empty.
+	[ "$(told made)" = 241 ]
+	[ "$(told tops)" = 100 ]
+	# No more than it owns.
+	[ "$(told bins)" = 1024 ]
+}
+
 json_is_json() {
 	run 0 --root loaded stat --json
 	[ "$(jq -r '.source, .pool_pages, .owned_pages, .events.fault, .nr_clients, (.clients | length)' out |
@@ -674,6 +724,8 @@ promise clients_are_told_with_their_users
 promise users_are_told_with_what_they_are_charged
 promise others_users_are_for_root
 promise older_modules_are_told_as_before
+promise caches_are_added_up
+promise caches_that_lie_are_bounded
 promise json_is_json
 promise clients_are_told_once_each_and_the_unseen_counted
 promise requests_that_waited_are_told

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * What libpagespan has cached in another process. The library keeps no sum, which
- * would cost its fast path, so the threads' caches are read and added up as
- * ps_stats() does: they are one anonymous mapping of a size of its own, which begins
- * with a magic number.
+ * would cost its fast path, so the caches of CPUs are read and added up as ps_stats()
+ * does, and what the process keeps behind them: they are one anonymous mapping of a
+ * size of its own, which begins with a magic number.
  *
  * Nothing that is read there is trusted: an address from there is only ever read
  * in the same process, and a process can no more than lie about itself.
@@ -16,53 +16,56 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../lib/span/thread_cache.h"
+#include "../../kmod/span_map.h"
+#include "../../lib/span/cpu_caches.h"
 #include "caches.h"
 #include "files.h"
 #include "terminal.h"
-
-#define MAPPING_BYTES ((sizeof(struct caches) + PS_PAGE_SIZE - 1) & ~(PS_PAGE_SIZE - 1))
 
 static bool peek(int memory, const void *address, void *to, size_t bytes)
 {
 	return pread(memory, to, bytes, (off_t)(uintptr_t)address) == (ssize_t)bytes;
 }
 
-static uint64_t bytes_of(const struct thread_cache *cache)
+/* Of as many CPUs as there may be, whatever 16 bits say, it makes no more than 64 bits hold. */
+static uint64_t pages_of(const struct bin *bins)
 {
 	uint64_t pages = 0;
 
 	for (uint32_t bin = 1; bin < NR_BINS; bin++)
-		pages += (uint64_t)(nr_loaded(cache, bin) + nr_spare(cache, bin)) * bin_pages(bin);
-	return pages * PS_PAGE_SIZE;
+		pages += (uint64_t)bin_spans(bins[bin]) * bin;
+	return pages;
 }
 
-/*
- * The caches of threads, if that is what is there, and the central one. Places that wait for a
- * thread are empty.
- */
+/* Of all CPUs. A cache that cannot be read is none. */
+static uint64_t pages_of_cpus(int memory, const char *there, const struct caches_head *head)
+{
+	struct bin bins[NR_BINS];
+	uint64_t pages = 0;
+
+	for (uint64_t place = 0; place < head->nr_places; place++)
+		if (head->made[place / 64] >> place % 64 & 1 &&
+		    peek(memory, there + cache_offset(place) + offsetof(struct cpu_cache, bins),
+			 bins, sizeof(bins)))
+			pages += pages_of(bins);
+	return pages;
+}
+
+/* If that is what is there. */
 static bool read_caches(int memory, uint64_t address, int *fd, uint64_t *bytes)
 {
 	const char *there = (const char *)(uintptr_t)address;
-	uint64_t central[CENTRAL_KINDS];
-	struct thread_cache cache;
 	struct caches_head head;
 	struct window window;
+	uint64_t kept;
 
 	if (!peek(memory, there, &head, sizeof(head)) || head.magic != CACHES_MAGIC ||
-	    head.nr > MAX_CACHES || !peek(memory, head.window, &window, sizeof(window)) ||
-	    !peek(memory, head.central_bytes, central, sizeof(central)))
+	    head.nr_places > CPUS_MOST || !peek(memory, head.window, &window, sizeof(window)) ||
+	    !peek(memory, (const void *)head.kept_pages, &kept, sizeof(kept)) ||
+	    kept > SPAN_MAP_MAX_PAGES)
 		return false;
 	*fd = window.fd;
-	*bytes = 0;
-	for (int kind = 0; kind < CENTRAL_KINDS; kind++)
-		*bytes += central[kind];
-	for (uint32_t i = 0; i < head.nr; i++) {
-		if (!peek(memory, there + offsetof(struct caches, places[i]), &cache,
-			  sizeof(cache)))
-			return false;
-		*bytes += bytes_of(&cache);
-	}
+	*bytes = (pages_of_cpus(memory, there, &head) + kept) * PS_PAGE_SIZE;
 	return true;
 }
 
@@ -88,14 +91,23 @@ static void look_at(struct caches_found *found, int memory, uint64_t address)
 	found->list[found->count++].bytes = bytes;
 }
 
-/* What is not accessible yet stands behind each, so it is a mapping by itself. */
+/*
+ * Whether they may be there: the head and the places behind it that are made. What is not made
+ * yet is not accessible, so that this is a mapping by itself.
+ */
+static bool is_of_places(uint64_t bytes)
+{
+	return bytes >= place_offset(0) && bytes <= place_offset(CPUS_MOST) &&
+	       (bytes - place_offset(0)) % PLACE_BYTES == 0;
+}
+
 static void look_through(struct caches_found *found, int memory, FILE *maps)
 {
 	uint64_t start, end;
 	char line[512];
 
 	while (fgets(line, sizeof(line), maps))
-		if (is_anonymous(line, &start, &end) && end - start <= MAPPING_BYTES)
+		if (is_anonymous(line, &start, &end) && is_of_places(end - start))
 			look_at(found, memory, start);
 }
 
