@@ -65,9 +65,10 @@ static uint64_t pot_bytes(void)
 {
 	const struct budget_rules *rules = &budget.rules;
 	uint64_t bytes = rules->fixed_bytes;
+	uint64_t held = budget_held_bytes(), granted = budget_granted_bytes();
 
-	if (rules->share)
-		bytes += budget_held_bytes() / rules->share;
+	if (rules->share && held > granted)
+		bytes += (held - granted) / rules->share;
 	return bytes < rules->most_bytes ? bytes : rules->most_bytes;
 }
 

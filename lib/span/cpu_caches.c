@@ -139,15 +139,12 @@ void *cpu_cache_take_from(struct cpu_cache *cache, uint32_t bin)
 
 /* ---- the process ---------------------------------------------------------------------------- */
 
+/* Not what the thread may run on that happens to come first. */
 static uint32_t count_cpus(void)
 {
-	static cpu_set_t set[CPUS_MOST / CPU_SETSIZE];
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	int nr = sched_getaffinity(0, sizeof(set), set) ? 0 : CPU_COUNT_S(sizeof(set), set);
 
-	if (nr < 1)
-		nr = online > 0 ? (int)online : 1;
-	return (uint32_t)nr;
+	return online > 0 ? (uint32_t)online : 1;
 }
 
 /* Room for those that are plugged in later, as far as there is room. */

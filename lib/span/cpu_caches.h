@@ -54,7 +54,7 @@ int cpu_caches_open(const struct window *window);
 /* From now on they are used; one that is idle keeps so many bytes, and a share of what is held. */
 void cpu_caches_start(const struct window *window, uint64_t cpu_bytes);
 
-/* How many CPUs the process may run on. */
+/* How many CPUs there are. */
 uint32_t cpu_caches_cpus(void);
 
 /* Whether this process is the one that opened them, and not a child of it. */

@@ -42,7 +42,7 @@ void house_keep(void)
 {
 	const struct backend *backend = process_opened();
 
-	if (budget_tick())
+	if (budget_tick() || budget_granted_bytes() > budget_for_cpus())
 		cpu_caches_shrink();
 	if (backend && backend->asked && process.caching)
 		answer(backend);
@@ -61,10 +61,13 @@ int ps_trim(size_t keep_bytes)
 
 uint64_t ps_reclaim(void)
 {
+	uint64_t before = atomic_load(&counters.bytes_taken), after;
+
 	if (!process_opened())
 		return 0;
-	cpu_caches_empty();
-	return budget_trim(0);
+	house_clear();
+	after = atomic_load(&counters.bytes_taken);
+	return before > after ? before - after : 0;
 }
 
 /* Nothing is a thread's. */
