@@ -36,7 +36,7 @@ static uint64_t bytes_too_many(void)
 		most = smaller(nr_cpus() * 2 * MIB + 96 * MIB + now.bytes_held / 4,
 			       now.bytes_pool / 4);
 	/* What a cache takes at once is held no more, and nobody looks at what is kept then. */
-	return beyond(now.bytes_cached, most + (on_device() ? MIB / 4 : 0));
+	return beyond(now.bytes_cached, most + (on_device() ? MIB / 2 : 0));
 }
 
 /* ---- threads that sleep --------------------------------------------------------------------- */
