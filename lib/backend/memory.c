@@ -24,41 +24,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../kmod/span_map.h"
 #include "../annotate.h"
-#include "../counters.h"
 #include "address_space.h"
 #include "backend.h"
 #include "memory_huge.h"
 #include "memory_size.h"
+#include "memory_state.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static struct {
-	pthread_mutex_t lock; /* protects map, opened and unprotected */
-	struct span_map map;
-	void *metadata;
-	size_t metadata_bytes;
-	char *base;
-	uint64_t opened;
-	bool debug;       /* what is free faults */
-	bool unprotected; /* debug mode has given up protecting what is free */
-} memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static char *address_of(uint64_t index)
-{
-	return memory.base + index * PS_PAGE_SIZE;
-}
+struct memory memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Valgrind has a look at every page of a mapping. */
 #define WATCHED_PAGES (((uint64_t)1 << 30) / PS_PAGE_SIZE)
-
-/* Opened at a time: so much, or a part of what is open, for a change of a mapping is not for
- * nothing. */
-#define OPEN_PAGES MEGABLOCK_PAGES
-#define OPEN_SHARE 8
 
 /* What was asked for in pages, or else what this process may use of the machine. */
 static uint64_t wanted_pages(uint64_t bytes)
@@ -133,174 +113,10 @@ static uint64_t memory_pool_pages(void)
 	return memory.map.nr_pages;
 }
 
-/*
- * Every change of protection in the middle of a mapping makes it two, and the kernel
- * allows a process only so many.  Once that is reached everything stays accessible.
- */
-static bool give_up_protecting(void)
-{
-	static const char message[] =
-		"pagespan: debug: too many mappings; from here on a page that "
-		"is touched after it was freed reads as zeros\n";
-
-	if (memory.unprotected)
-		return true;
-	if (mprotect(memory.base, memory.opened * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
-		return false;
-	memory.unprotected = true;
-	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
-	return true;
-}
-
-/* In debug mode, with the lock held; false if the kernel refuses that much memory. */
-static bool unprotect(uint64_t first, uint64_t nr_pages)
-{
-	if (!memory.unprotected &&
-	    !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
-		return true;
-	return give_up_protecting();
-}
-
-static void protect(uint64_t first, uint64_t nr_pages)
-{
-	if (!memory.unprotected && mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_NONE))
-		give_up_protecting();
-	if (memory.unprotected)
-		counters_add(&counters.unprotected, 1);
-}
-
-/* ---- what is open, with the lock held ------------------------------------------------------ */
-
-/*
- * What is free is accessible, but not in debug mode.  False if the kernel refuses, for a limit of
- * the process or of the machine.
- */
-static bool make_accessible(uint64_t first, uint64_t nr_pages)
-{
-	return (memory.debug && !memory.unprotected) ||
-	       !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
-}
-
-static bool open_more(uint64_t nr_pages)
-{
-	if (!make_accessible(memory.opened, nr_pages))
-		return false;
-	span_map_free(&memory.map, memory.opened, nr_pages);
-	memory.opened += nr_pages;
-	return true;
-}
-
-/* Opens what a request of so many pages may need, or as much as there is; false if that is nothing.
- */
-static bool open_for(uint64_t nr_pages)
-{
-	uint64_t left = memory.map.nr_pages - memory.opened;
-	uint64_t step = memory.opened / OPEN_SHARE;
-
-	if (step < nr_pages)
-		step = nr_pages;
-	step = (step + OPEN_PAGES - 1) / OPEN_PAGES * OPEN_PAGES;
-	if (step > left)
-		step = left;
-	for (; step; step /= 2)
-		if (open_more(step))
-			return true;
-	return false;
-}
-
-/*
- * Makes free pages new and not accessible, whatever the kernel was advised for them.  A mapping
- * that could be written to once would stay charged to the machine's commit limit otherwise.
- */
-static bool map_anew(uint64_t first, uint64_t nr_pages)
-{
-	size_t bytes = nr_pages * PS_PAGE_SIZE;
-
-	if (mmap(address_of(first), bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		return false;
-	madvise(address_of(first), bytes, MADV_DONTFORK);
-	return true;
-}
-
-/* Closes again what was opened in vain. */
-static void close_from(uint64_t first)
-{
-	uint64_t nr_pages = memory.opened - first;
-
-	if (!nr_pages || span_map_alloc_at(&memory.map, first, nr_pages))
-		return;
-	if (map_anew(first, nr_pages))
-		memory.opened = first;
-	else
-		span_map_free(&memory.map, first, nr_pages);
-}
-
-/* Of megablocks that are allocated for that; what the kernel does not open again is lost. */
-static void withdraw_advice(uint64_t begin, uint64_t end)
-{
-	uint64_t first = begin * MEGABLOCK_PAGES;
-	uint64_t nr_pages = (end - begin) * MEGABLOCK_PAGES;
-
-	if (memory_huge_may_end(begin, end) && map_anew(first, nr_pages)) {
-		memory_huge_forget(begin, end);
-		if (!make_accessible(first, nr_pages))
-			return;
-	}
-	span_map_free(&memory.map, first, nr_pages);
-}
-
-/* Of the megablocks of a range that was freed just now, for those of which no page is in use. */
-static void withdraw_advice_in(const struct range *range)
-{
-	uint64_t last = (range->first + range->nr_pages - 1) / MEGABLOCK_PAGES;
-	uint64_t begin, end;
-
-	for (begin = range->first / MEGABLOCK_PAGES; begin <= last; begin = end + 1) {
-		for (end = begin; end <= last && memory_huge_is_advised(end); end++)
-			if (span_map_alloc_at(&memory.map, end * MEGABLOCK_PAGES, MEGABLOCK_PAGES))
-				break;
-		if (end > begin)
-			withdraw_advice(begin, end);
-	}
-}
-
-static int64_t alloc_opening(uint32_t nr_pages, uint32_t align_pages)
-{
-	uint64_t opened = memory.opened;
-	int64_t first;
-
-	do {
-		first = span_map_alloc(&memory.map, nr_pages, align_pages);
-	} while (first == -ENOMEM && open_for(nr_pages));
-	if (first < 0)
-		close_from(opened);
-	return first;
-}
-
-static int alloc_at_opening(const struct range *range)
-{
-	uint64_t opened = memory.opened;
-	uint64_t end = range->first + range->nr_pages;
-	int ret;
-
-	if (end > memory.map.nr_pages)
-		return -EINVAL;
-	while (memory.opened < end)
-		if (!open_for(end - memory.opened)) {
-			close_from(opened);
-			return -ENOMEM;
-		}
-	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
-	if (ret)
-		close_from(opened);
-	return ret;
-}
-
 /* Of pages that were allocated just now; else they are not. */
 static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	if (memory.debug && !unprotect(first, nr_pages)) {
+	if (memory.debug && !memory_unprotect(first, nr_pages)) {
 		span_map_free(&memory.map, first, nr_pages);
 		return false;
 	}
@@ -315,7 +131,7 @@ static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 static void drop(uint64_t first, uint64_t nr_pages)
 {
 	size_t bytes = nr_pages * PS_PAGE_SIZE;
-	char *pages = address_of(first);
+	char *pages = memory_address(first);
 
 	if (!madvise(pages, bytes, MADV_DONTNEED))
 		return;
@@ -328,7 +144,7 @@ static void drop(uint64_t first, uint64_t nr_pages)
 static void prepare_span(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
 	if (flags & PS_POPULATE)
-		madvise(address_of(first), nr_pages * PS_PAGE_SIZE, MADV_POPULATE_WRITE);
+		madvise(memory_address(first), nr_pages * PS_PAGE_SIZE, MADV_POPULATE_WRITE);
 }
 
 static int memory_alloc(const struct request *request, uint64_t *firsts)
@@ -340,7 +156,7 @@ static int memory_alloc(const struct request *request, uint64_t *firsts)
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
 	for (nr = 0; nr < request->count; nr++) {
-		first = alloc_opening(request->nr_pages, request->align_pages);
+		first = memory_alloc_opening(request->nr_pages, request->align_pages);
 		if (first >= 0 && !begin_use((uint64_t)first, request->nr_pages, request->flags))
 			first = -ENOMEM;
 		if (first < 0)
@@ -360,7 +176,7 @@ static int memory_alloc_at(const struct range *range, unsigned int flags)
 	if (flags & PS_EXPORT)
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&memory.lock);
-	ret = alloc_at_opening(range);
+	ret = memory_alloc_at_opening(range);
 	if (!ret && !begin_use(range->first, range->nr_pages, flags))
 		ret = -ENOMEM;
 	pthread_mutex_unlock(&memory.lock);
@@ -382,9 +198,9 @@ static bool free_range(const struct range *range)
 		return false;
 	if (memory.debug) {
 		drop(range->first, range->nr_pages);
-		protect(range->first, range->nr_pages);
+		memory_protect(range->first, range->nr_pages);
 	}
-	withdraw_advice_in(range);
+	memory_withdraw_advice(range);
 	return true;
 }
 
