@@ -17,18 +17,18 @@ static bool give_up_protecting(void)
 		"pagespan: debug: too many mappings; from here on a page that "
 		"is touched after it was freed reads as zeros\n";
 
-	if (memory.unprotected)
+	if (memory_state.unprotected)
 		return true;
-	if (mprotect(memory.base, memory.opened * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
+	if (mprotect(memory_state.base, memory_state.opened * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
 		return false;
-	memory.unprotected = true;
+	memory_state.unprotected = true;
 	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
 	return true;
 }
 
 bool memory_unprotect(uint64_t first, uint64_t nr_pages)
 {
-	if (!memory.unprotected &&
+	if (!memory_state.unprotected &&
 	    !mprotect(memory_address(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
 		return true;
 	return give_up_protecting();
@@ -36,16 +36,16 @@ bool memory_unprotect(uint64_t first, uint64_t nr_pages)
 
 void memory_protect(uint64_t first, uint64_t nr_pages)
 {
-	if (!memory.unprotected &&
+	if (!memory_state.unprotected &&
 	    mprotect(memory_address(first), nr_pages * PS_PAGE_SIZE, PROT_NONE))
 		give_up_protecting();
-	if (memory.unprotected)
+	if (memory_state.unprotected)
 		counters_add(&counters.unprotected, 1);
 }
 
 bool memory_make_accessible(uint64_t first, uint64_t nr_pages)
 {
-	return (memory.debug && !memory.unprotected) ||
+	return (memory_state.debug && !memory_state.unprotected) ||
 	       !mprotect(memory_address(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
 }
 

@@ -13,10 +13,10 @@
 
 static bool open_more(uint64_t nr_pages)
 {
-	if (!memory_make_accessible(memory.opened, nr_pages))
+	if (!memory_make_accessible(memory_state.opened, nr_pages))
 		return false;
-	span_map_free(&memory.map, memory.opened, nr_pages);
-	memory.opened += nr_pages;
+	span_map_free(&memory_state.map, memory_state.opened, nr_pages);
+	memory_state.opened += nr_pages;
 	return true;
 }
 
@@ -24,8 +24,8 @@ static bool open_more(uint64_t nr_pages)
  */
 static bool open_for(uint64_t nr_pages)
 {
-	uint64_t left = memory.map.nr_pages - memory.opened;
-	uint64_t step = memory.opened / OPEN_SHARE;
+	uint64_t left = memory_state.map.nr_pages - memory_state.opened;
+	uint64_t step = (memory_state.opened - memory_state.closed) / OPEN_SHARE;
 
 	if (step < nr_pages)
 		step = nr_pages;
@@ -41,14 +41,14 @@ static bool open_for(uint64_t nr_pages)
 /* Closes again what was opened in vain. */
 static void close_from(uint64_t first)
 {
-	uint64_t nr_pages = memory.opened - first;
+	uint64_t nr_pages = memory_state.opened - first;
 
-	if (!nr_pages || span_map_alloc_at(&memory.map, first, nr_pages))
+	if (!nr_pages || span_map_alloc_at(&memory_state.map, first, nr_pages))
 		return;
 	if (memory_map_anew(first, nr_pages))
-		memory.opened = first;
+		memory_state.opened = first;
 	else
-		span_map_free(&memory.map, first, nr_pages);
+		span_map_free(&memory_state.map, first, nr_pages);
 }
 
 /* Of megablocks that are allocated for that; what the kernel does not open again is lost. */
@@ -62,7 +62,7 @@ static void withdraw_advice(uint64_t begin, uint64_t end)
 		if (!memory_make_accessible(first, nr_pages))
 			return;
 	}
-	span_map_free(&memory.map, first, nr_pages);
+	span_map_free(&memory_state.map, first, nr_pages);
 }
 
 void memory_withdraw_advice(const struct range *range)
@@ -72,7 +72,8 @@ void memory_withdraw_advice(const struct range *range)
 
 	for (begin = range->first / MEGABLOCK_PAGES; begin <= last; begin = end + 1) {
 		for (end = begin; end <= last && memory_huge_is_advised(end); end++)
-			if (span_map_alloc_at(&memory.map, end * MEGABLOCK_PAGES, MEGABLOCK_PAGES))
+			if (span_map_alloc_at(&memory_state.map, end * MEGABLOCK_PAGES,
+					      MEGABLOCK_PAGES))
 				break;
 		if (end > begin)
 			withdraw_advice(begin, end);
@@ -81,11 +82,11 @@ void memory_withdraw_advice(const struct range *range)
 
 int64_t memory_alloc_opening(uint32_t nr_pages, uint32_t align_pages)
 {
-	uint64_t opened = memory.opened;
+	uint64_t opened = memory_state.opened;
 	int64_t first;
 
 	do {
-		first = span_map_alloc(&memory.map, nr_pages, align_pages);
+		first = span_map_alloc(&memory_state.map, nr_pages, align_pages);
 	} while (first == -ENOMEM && open_for(nr_pages));
 	if (first < 0)
 		close_from(opened);
@@ -94,18 +95,18 @@ int64_t memory_alloc_opening(uint32_t nr_pages, uint32_t align_pages)
 
 int memory_alloc_at_opening(const struct range *range)
 {
-	uint64_t opened = memory.opened;
+	uint64_t opened = memory_state.opened;
 	uint64_t end = range->first + range->nr_pages;
 	int ret;
 
-	if (end > memory.map.nr_pages)
+	if (end > memory_state.map.nr_pages)
 		return -EINVAL;
-	while (memory.opened < end)
-		if (!open_for(end - memory.opened)) {
+	while (memory_state.opened < end)
+		if (!open_for(end - memory_state.opened)) {
 			close_from(opened);
 			return -ENOMEM;
 		}
-	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
+	ret = span_map_alloc_at(&memory_state.map, range->first, range->nr_pages);
 	if (ret)
 		close_from(opened);
 	return ret;

@@ -14,7 +14,7 @@
 #include "../../kmod/span_map.h"
 #include "backend.h"
 
-struct memory {
+struct memory_state {
 	pthread_mutex_t lock; /* protects map, opened, closed and unprotected */
 	struct span_map map;
 	void *metadata;
@@ -26,11 +26,11 @@ struct memory {
 	bool unprotected; /* debug mode has given up protecting what is free */
 };
 
-extern struct memory memory;
+extern struct memory_state memory_state;
 
 static inline char *memory_address(uint64_t index)
 {
-	return memory.base + index * PS_PAGE_SIZE;
+	return memory_state.base + index * PS_PAGE_SIZE;
 }
 
 /* ---- memory_access.c: what can be touched, with the lock held ------------------------------- */
