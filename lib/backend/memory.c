@@ -24,41 +24,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../kmod/span_map.h"
 #include "../annotate.h"
-#include "../counters.h"
 #include "address_space.h"
 #include "backend.h"
 #include "memory_huge.h"
+#include "memory_move.h"
+#include "memory_room.h"
 #include "memory_size.h"
+#include "memory_state.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static struct {
-	pthread_mutex_t lock; /* protects map, opened and unprotected */
-	struct span_map map;
-	void *metadata;
-	size_t metadata_bytes;
-	char *base;
-	uint64_t opened;
-	bool debug;       /* what is free faults */
-	bool unprotected; /* debug mode has given up protecting what is free */
-} memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static char *address_of(uint64_t index)
-{
-	return memory.base + index * PS_PAGE_SIZE;
-}
+struct memory_state memory_state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Valgrind has a look at every page of a mapping. */
 #define WATCHED_PAGES (((uint64_t)1 << 30) / PS_PAGE_SIZE)
-
-/* Opened at a time: so much, or a part of what is open, for a change of a mapping is not for
- * nothing. */
-#define OPEN_PAGES MEGABLOCK_PAGES
-#define OPEN_SHARE 8
 
 /* What was asked for in pages, or else what this process may use of the machine. */
 static uint64_t wanted_pages(uint64_t bytes)
@@ -82,8 +64,8 @@ static uint64_t reserve(uint64_t bytes)
 	if (nr_pages > left)
 		nr_pages = left;
 	for (; nr_pages; nr_pages /= 2) {
-		memory.base = address_space_reserve(nr_pages * PS_PAGE_SIZE);
-		if (memory.base)
+		memory_state.base = address_space_reserve(nr_pages * PS_PAGE_SIZE);
+		if (memory_state.base)
 			return nr_pages;
 	}
 	return 0;
@@ -93,13 +75,15 @@ static int make_map(uint64_t nr_pages)
 {
 	size_t map_bytes = (span_map_metadata_bytes(nr_pages) + 7) & ~(size_t)7;
 
-	memory.metadata_bytes = map_bytes + memory_huge_bytes(nr_pages);
-	memory.metadata = mmap(NULL, memory.metadata_bytes, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory.metadata == MAP_FAILED)
+	memory_state.metadata_bytes = map_bytes + memory_huge_bytes(nr_pages);
+	memory_state.metadata = mmap(NULL, memory_state.metadata_bytes, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory_state.metadata == MAP_FAILED)
 		return -ENOMEM;
-	span_map_init(&memory.map, nr_pages, memory.metadata);
-	memory_huge_init(memory.base, nr_pages, (char *)memory.metadata + map_bytes);
+	span_map_init(&memory_state.map, nr_pages, memory_state.metadata);
+	memory_huge_init(memory_state.base, nr_pages, (char *)memory_state.metadata + map_bytes);
+	memory_room_init();
+	memory_move_init();
 	return 0;
 }
 
@@ -110,198 +94,34 @@ static int memory_open(const struct ps_config *config, struct window *window)
 
 	if (!nr_pages)
 		return -ENOMEM;
-	if (madvise(memory.base, bytes, MADV_DONTFORK) || make_map(nr_pages)) {
-		address_space_release(memory.base, bytes);
+	if (madvise(memory_state.base, bytes, MADV_DONTFORK) || make_map(nr_pages)) {
+		address_space_release(memory_state.base, bytes);
 		return -ENOMEM;
 	}
-	memory.opened = 0;
-	memory.debug = config->debug;
-	memory.unprotected = false;
-	*window = (struct window){.base = memory.base, .nr_pages = nr_pages, .fd = -1};
+	memory_state.opened = 0;
+	memory_state.debug = config->debug;
+	memory_state.unprotected = false;
+	*window = (struct window){.base = memory_state.base, .nr_pages = nr_pages, .fd = -1};
 	return 0;
 }
 
 int backend_memory_adopt(const struct window *window)
 {
-	memory.base = window->base;
-	memory.opened = window->nr_pages;
+	memory_state.base = window->base;
+	memory_state.opened = window->nr_pages;
 	return make_map(window->nr_pages);
 }
 
 static uint64_t memory_pool_pages(void)
 {
-	return memory.map.nr_pages;
-}
-
-/*
- * Every change of protection in the middle of a mapping makes it two, and the kernel
- * allows a process only so many.  Once that is reached everything stays accessible.
- */
-static bool give_up_protecting(void)
-{
-	static const char message[] =
-		"pagespan: debug: too many mappings; from here on a page that "
-		"is touched after it was freed reads as zeros\n";
-
-	if (memory.unprotected)
-		return true;
-	if (mprotect(memory.base, memory.opened * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
-		return false;
-	memory.unprotected = true;
-	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
-	return true;
-}
-
-/* In debug mode, with the lock held; false if the kernel refuses that much memory. */
-static bool unprotect(uint64_t first, uint64_t nr_pages)
-{
-	if (!memory.unprotected &&
-	    !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE))
-		return true;
-	return give_up_protecting();
-}
-
-static void protect(uint64_t first, uint64_t nr_pages)
-{
-	if (!memory.unprotected && mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_NONE))
-		give_up_protecting();
-	if (memory.unprotected)
-		counters_add(&counters.unprotected, 1);
-}
-
-/* ---- what is open, with the lock held ------------------------------------------------------ */
-
-/*
- * What is free is accessible, but not in debug mode.  False if the kernel refuses, for a limit of
- * the process or of the machine.
- */
-static bool make_accessible(uint64_t first, uint64_t nr_pages)
-{
-	return (memory.debug && !memory.unprotected) ||
-	       !mprotect(address_of(first), nr_pages * PS_PAGE_SIZE, PROT_READ | PROT_WRITE);
-}
-
-static bool open_more(uint64_t nr_pages)
-{
-	if (!make_accessible(memory.opened, nr_pages))
-		return false;
-	span_map_free(&memory.map, memory.opened, nr_pages);
-	memory.opened += nr_pages;
-	return true;
-}
-
-/* Opens what a request of so many pages may need, or as much as there is; false if that is nothing.
- */
-static bool open_for(uint64_t nr_pages)
-{
-	uint64_t left = memory.map.nr_pages - memory.opened;
-	uint64_t step = memory.opened / OPEN_SHARE;
-
-	if (step < nr_pages)
-		step = nr_pages;
-	step = (step + OPEN_PAGES - 1) / OPEN_PAGES * OPEN_PAGES;
-	if (step > left)
-		step = left;
-	for (; step; step /= 2)
-		if (open_more(step))
-			return true;
-	return false;
-}
-
-/*
- * Makes free pages new and not accessible, whatever the kernel was advised for them.  A mapping
- * that could be written to once would stay charged to the machine's commit limit otherwise.
- */
-static bool map_anew(uint64_t first, uint64_t nr_pages)
-{
-	size_t bytes = nr_pages * PS_PAGE_SIZE;
-
-	if (mmap(address_of(first), bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		return false;
-	madvise(address_of(first), bytes, MADV_DONTFORK);
-	return true;
-}
-
-/* Closes again what was opened in vain. */
-static void close_from(uint64_t first)
-{
-	uint64_t nr_pages = memory.opened - first;
-
-	if (!nr_pages || span_map_alloc_at(&memory.map, first, nr_pages))
-		return;
-	if (map_anew(first, nr_pages))
-		memory.opened = first;
-	else
-		span_map_free(&memory.map, first, nr_pages);
-}
-
-/* Of megablocks that are allocated for that; what the kernel does not open again is lost. */
-static void withdraw_advice(uint64_t begin, uint64_t end)
-{
-	uint64_t first = begin * MEGABLOCK_PAGES;
-	uint64_t nr_pages = (end - begin) * MEGABLOCK_PAGES;
-
-	if (memory_huge_may_end(begin, end) && map_anew(first, nr_pages)) {
-		memory_huge_forget(begin, end);
-		if (!make_accessible(first, nr_pages))
-			return;
-	}
-	span_map_free(&memory.map, first, nr_pages);
-}
-
-/* Of the megablocks of a range that was freed just now, for those of which no page is in use. */
-static void withdraw_advice_in(const struct range *range)
-{
-	uint64_t last = (range->first + range->nr_pages - 1) / MEGABLOCK_PAGES;
-	uint64_t begin, end;
-
-	for (begin = range->first / MEGABLOCK_PAGES; begin <= last; begin = end + 1) {
-		for (end = begin; end <= last && memory_huge_is_advised(end); end++)
-			if (span_map_alloc_at(&memory.map, end * MEGABLOCK_PAGES, MEGABLOCK_PAGES))
-				break;
-		if (end > begin)
-			withdraw_advice(begin, end);
-	}
-}
-
-static int64_t alloc_opening(uint32_t nr_pages, uint32_t align_pages)
-{
-	uint64_t opened = memory.opened;
-	int64_t first;
-
-	do {
-		first = span_map_alloc(&memory.map, nr_pages, align_pages);
-	} while (first == -ENOMEM && open_for(nr_pages));
-	if (first < 0)
-		close_from(opened);
-	return first;
-}
-
-static int alloc_at_opening(const struct range *range)
-{
-	uint64_t opened = memory.opened;
-	uint64_t end = range->first + range->nr_pages;
-	int ret;
-
-	if (end > memory.map.nr_pages)
-		return -EINVAL;
-	while (memory.opened < end)
-		if (!open_for(end - memory.opened)) {
-			close_from(opened);
-			return -ENOMEM;
-		}
-	ret = span_map_alloc_at(&memory.map, range->first, range->nr_pages);
-	if (ret)
-		close_from(opened);
-	return ret;
+	return memory_state.map.nr_pages;
 }
 
 /* Of pages that were allocated just now; else they are not. */
 static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
-	if (memory.debug && !unprotect(first, nr_pages)) {
-		span_map_free(&memory.map, first, nr_pages);
+	if (memory_state.debug && !memory_unprotect(first, nr_pages)) {
+		span_map_free(&memory_state.map, first, nr_pages);
 		return false;
 	}
 	if (flags & PS_HUGE)
@@ -315,7 +135,7 @@ static bool begin_use(uint64_t first, uint64_t nr_pages, unsigned int flags)
 static void drop(uint64_t first, uint64_t nr_pages)
 {
 	size_t bytes = nr_pages * PS_PAGE_SIZE;
-	char *pages = address_of(first);
+	char *pages = memory_address(first);
 
 	if (!madvise(pages, bytes, MADV_DONTNEED))
 		return;
@@ -328,7 +148,33 @@ static void drop(uint64_t first, uint64_t nr_pages)
 static void prepare_span(uint64_t first, uint64_t nr_pages, unsigned int flags)
 {
 	if (flags & PS_POPULATE)
-		madvise(address_of(first), nr_pages * PS_PAGE_SIZE, MADV_POPULATE_WRITE);
+		madvise(memory_address(first), nr_pages * PS_PAGE_SIZE, MADV_POPULATE_WRITE);
+}
+
+/* Before anything is refused, rooms go back. */
+static int64_t take(const struct request *request)
+{
+	int64_t first;
+
+	if (request->flags & PS_GROWS)
+		first = memory_room_alloc(request->nr_pages, request->align_pages);
+	else
+		first = memory_alloc_opening(request->nr_pages, request->align_pages);
+	while (first == -ENOMEM && memory_room_give_some())
+		first = memory_alloc_opening(request->nr_pages, request->align_pages);
+	return first;
+}
+
+static int take_at(const struct range *range)
+{
+	int ret = memory_room_take(range);
+
+	if (ret != -ENOENT)
+		return ret;
+	do {
+		ret = memory_alloc_at_opening(range);
+	} while (ret == -EBUSY && memory_room_give_in(range));
+	return ret;
 }
 
 static int memory_alloc(const struct request *request, uint64_t *firsts)
@@ -338,16 +184,16 @@ static int memory_alloc(const struct request *request, uint64_t *firsts)
 
 	if (request->flags & PS_EXPORT)
 		return -EOPNOTSUPP;
-	pthread_mutex_lock(&memory.lock);
+	pthread_mutex_lock(&memory_state.lock);
 	for (nr = 0; nr < request->count; nr++) {
-		first = alloc_opening(request->nr_pages, request->align_pages);
+		first = take(request);
 		if (first >= 0 && !begin_use((uint64_t)first, request->nr_pages, request->flags))
 			first = -ENOMEM;
 		if (first < 0)
 			break;
 		firsts[nr] = (uint64_t)first;
 	}
-	pthread_mutex_unlock(&memory.lock);
+	pthread_mutex_unlock(&memory_state.lock);
 	for (i = 0; i < nr; i++)
 		prepare_span(firsts[i], request->nr_pages, request->flags);
 	return nr ? (int)nr : (int)first;
@@ -359,32 +205,33 @@ static int memory_alloc_at(const struct range *range, unsigned int flags)
 
 	if (flags & PS_EXPORT)
 		return -EOPNOTSUPP;
-	pthread_mutex_lock(&memory.lock);
-	ret = alloc_at_opening(range);
+	pthread_mutex_lock(&memory_state.lock);
+	ret = take_at(range);
 	if (!ret && !begin_use(range->first, range->nr_pages, flags))
 		ret = -ENOMEM;
-	pthread_mutex_unlock(&memory.lock);
+	pthread_mutex_unlock(&memory_state.lock);
 	if (!ret)
 		prepare_span(range->first, range->nr_pages, flags);
 	return ret;
 }
 
-/* To the map, what is not open is in use. */
-static bool is_open(const struct range *range)
+/* To the map, what is not open and what is in a room is in use. */
+static bool may_be_owned(const struct range *range)
 {
-	return range->first + range->nr_pages <= memory.opened;
+	return range->first + range->nr_pages <= memory_state.opened && !memory_room_has(range);
 }
 
 /* With the lock held.  In debug mode nothing is dropped before the map agrees. */
 static bool free_range(const struct range *range)
 {
-	if (!is_open(range) || span_map_free(&memory.map, range->first, range->nr_pages))
+	if (!may_be_owned(range) || span_map_free(&memory_state.map, range->first, range->nr_pages))
 		return false;
-	if (memory.debug) {
+	if (memory_state.debug) {
 		drop(range->first, range->nr_pages);
-		protect(range->first, range->nr_pages);
+		memory_protect(range->first, range->nr_pages);
 	}
-	withdraw_advice_in(range);
+	memory_room_freed(range);
+	memory_withdraw_advice(range);
 	return true;
 }
 
@@ -392,27 +239,30 @@ static uint32_t memory_free(const struct range *ranges, uint32_t count)
 {
 	uint32_t i;
 
-	if (!memory.debug)
+	if (!memory_state.debug)
 		for (i = 0; i < count; i++)
 			drop(ranges[i].first, ranges[i].nr_pages);
-	pthread_mutex_lock(&memory.lock);
+	pthread_mutex_lock(&memory_state.lock);
 	for (i = 0; i < count; i++)
 		if (!free_range(&ranges[i]))
 			break;
-	pthread_mutex_unlock(&memory.lock);
+	pthread_mutex_unlock(&memory_state.lock);
 	return i;
 }
 
 /* A page that can be allocated was not owned. */
 static bool memory_owned(uint64_t first, uint64_t *nr_pages)
 {
+	const struct range page = {first, 1};
 	bool owned;
 
-	pthread_mutex_lock(&memory.lock);
-	owned = first < memory.opened && span_map_alloc_at(&memory.map, first, 1);
-	if (!owned && first < memory.opened)
-		span_map_free(&memory.map, first, 1);
-	pthread_mutex_unlock(&memory.lock);
+	pthread_mutex_lock(&memory_state.lock);
+	owned = may_be_owned(&page);
+	if (owned && !span_map_alloc_at(&memory_state.map, first, 1)) {
+		span_map_free(&memory_state.map, first, 1);
+		owned = false;
+	}
+	pthread_mutex_unlock(&memory_state.lock);
 	*nr_pages = 1;
 	return owned;
 }
@@ -432,28 +282,32 @@ static int memory_export(const struct range *range)
 /* The lock may be held by a thread that this process does not have. */
 static void memory_forget(void)
 {
-	munmap(memory.metadata, memory.metadata_bytes);
-	memory.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	munmap(memory_state.metadata, memory_state.metadata_bytes);
+	memory_state.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	memory_move_reset_lock();
 }
 
 /* The kernel copies the pages, each when one of the two processes writes to it. */
 static void memory_copy_prepare(void)
 {
-	pthread_mutex_lock(&memory.lock);
-	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DOFORK);
+	memory_move_lock();
+	pthread_mutex_lock(&memory_state.lock);
+	madvise(memory_state.base, memory_state.map.nr_pages * PS_PAGE_SIZE, MADV_DOFORK);
 }
 
 static void memory_copy_parent(void)
 {
-	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
-	pthread_mutex_unlock(&memory.lock);
+	madvise(memory_state.base, memory_state.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
+	pthread_mutex_unlock(&memory_state.lock);
+	memory_move_unlock();
 }
 
 static const struct backend *memory_copy_child(struct window *window)
 {
 	(void)window;
-	madvise(memory.base, memory.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
-	memory.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	madvise(memory_state.base, memory_state.map.nr_pages * PS_PAGE_SIZE, MADV_DONTFORK);
+	memory_state.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	memory_move_reset_lock();
 	return &backend_memory;
 }
 
@@ -465,6 +319,7 @@ const struct backend backend_memory = {
 	.alloc_at = memory_alloc_at,
 	.free = memory_free,
 	.owned = memory_owned,
+	.move = memory_move,
 	.map_export = memory_map_export,
 	.export = memory_export,
 	.forget = memory_forget,
