@@ -216,11 +216,11 @@ int ps_span_alloc_bulk(size_t bytes, size_t count, void **spans);
  *
  * Return: 0, or -EINVAL when the arguments are off or the range does not start
  * inside the memory that spans of this process come from, or is seen to be free
- * already: it is what the cache of this CPU took last of its size, or begins or ends
- * with a page that the process keeps; then nothing has changed.  To free a page that the process does not
- * own is undefined otherwise, as a second free() is, and where it comes to light
- * later the process aborts with a message; PAGESPAN_DEBUG=1 aborts at once.  Unlike
- * munmap, never -ENOMEM.
+ * already: it is what was freed last of its size on this CPU, or the CPU's cache has no
+ * room for it and it begins or ends with a page that the process keeps; then nothing has
+ * changed.  To free a page that the process does not own is undefined otherwise, as a
+ * second free() is, and where it comes to light later the process aborts with a message;
+ * PAGESPAN_DEBUG=1 aborts at once.  Unlike munmap, never -ENOMEM.
  */
 int ps_span_free(void *ptr, size_t bytes);
 
