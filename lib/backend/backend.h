@@ -62,6 +62,8 @@ struct request {
  *	never does
  * @asked: whether another process waits for pages that this one may not need.  To be
  *	called again when it has given back what it can.  NULL if there are no others
+ * @pressed: whether memory is short, so that what is cached had better go back.  NULL if
+ *	that would help nobody
  * @map_export: makes @window->export_base; 0 or -errno
  * @export: makes a dma-buf; its descriptor, or -errno
  * @forget: in the child of a fork, drops what open() made; the pages are not
@@ -82,6 +84,7 @@ struct backend {
 	bool (*owned)(uint64_t first, uint64_t *nr_pages);
 	bool (*move)(uint64_t from, uint64_t to, uint64_t nr_pages);
 	bool (*asked)(void);
+	bool (*pressed)(void);
 	int (*map_export)(struct window *window);
 	int (*export)(const struct range *range);
 	void (*forget)(void);

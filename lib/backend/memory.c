@@ -29,6 +29,7 @@
 #include "backend.h"
 #include "memory_huge.h"
 #include "memory_move.h"
+#include "memory_pressure.h"
 #include "memory_room.h"
 #include "memory_size.h"
 #include "memory_state.h"
@@ -98,6 +99,7 @@ static int memory_open(const struct ps_config *config, struct window *window)
 		address_space_release(memory_state.base, bytes);
 		return -ENOMEM;
 	}
+	memory_pressure_open();
 	memory_state.opened = 0;
 	memory_state.debug = config->debug;
 	memory_state.unprotected = false;
@@ -283,6 +285,7 @@ static int memory_export(const struct range *range)
 static void memory_forget(void)
 {
 	munmap(memory_state.metadata, memory_state.metadata_bytes);
+	memory_pressure_close();
 	memory_state.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	memory_move_reset_lock();
 }
@@ -320,6 +323,7 @@ const struct backend backend_memory = {
 	.free = memory_free,
 	.owned = memory_owned,
 	.move = memory_move,
+	.pressed = memory_pressure,
 	.map_export = memory_map_export,
 	.export = memory_export,
 	.forget = memory_forget,

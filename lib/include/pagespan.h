@@ -62,7 +62,10 @@
  *
  * Of the pages that are kept, as many as no call has needed for PAGESPAN_DECAY_MS go
  * back, the longest runs first: by whatever thread next calls and finds nothing in its
- * CPU's cache, or has slept, or by the library's own, if there is one.  Whatever is cached
+ * CPU's cache, or has slept, or by the library's own, if there is one.  On the memory backend
+ * everything goes at once, within a quarter of that time, when tasks wait for memory for a
+ * tenth of it (pressure stall information, of the cgroup that has a limit or else of the
+ * machine), or such a limit is near.  Whatever is cached
  * anywhere goes back before a request is refused.  On the device, whoever is refused has the
  * others asked for what they keep, and waits up to 10 ms for it.
  *

@@ -41,8 +41,11 @@ static void answer(const struct backend *backend)
 void house_keep(void)
 {
 	const struct backend *backend = process_opened();
+	bool is_due = budget_tick();
 
-	if (budget_tick() || budget_granted_bytes() > budget_for_cpus())
+	if (is_due && backend && backend->pressed && backend->pressed())
+		house_clear();
+	else if (is_due || budget_granted_bytes() > budget_for_cpus())
 		cpu_caches_shrink();
 	if (backend && backend->asked && process.caching)
 		answer(backend);
