@@ -24,7 +24,7 @@
 #include "../counters.h"
 #include "address_space.h"
 #include "backend.h"
-#include "descriptor.h"
+#include "device_state.h"
 
 /* An eighth of the mappings that Linux allows by default. */
 #define REMAPS_MAX 8192
@@ -32,87 +32,26 @@
 /* Spans up to this size are mapped in the call that takes them. */
 #define POPULATE_PAGES 64
 
-static struct {
-	struct descriptor file;
-	bool huge;
-	char *base;
-	uint64_t nr_pages;
-	uint64_t pool_pages;
-	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
-	_Atomic uint32_t remaps;
-	_Atomic uint64_t answered; /* how often this client was asked for pages */
-	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
-	struct descriptor spare[2]; /* hold two numbers for it, should others run out */
-	/* Read while what is owned changes, written while a child copies what is owned. */
-	pthread_rwlock_t change;
-} device = {.file = {.fd = -1},
-	    .spare = {{.fd = -1}, {.fd = -1}},
-	    .change = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP};
-
-static size_t window_bytes(void)
-{
-	return device.nr_pages * PS_PAGE_SIZE;
-}
-
 static uint64_t nr_slots(void)
 {
-	return (device.nr_pages + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
-}
-
-/* As ioctl(), but never to another file. */
-static int command(unsigned long number, void *argument)
-{
-	if (!descriptor_is_ours(&device.file)) {
-		errno = ENODEV;
-		return -1;
-	}
-	return ioctl(device.file.fd, number, argument);
-}
-
-static void *map_window(char *at, uint64_t first, size_t bytes, int fixed)
-{
-	if (!descriptor_is_ours(&device.file)) {
-		errno = ENODEV;
-		return MAP_FAILED;
-	}
-	return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, device.file.fd,
-		    (off_t)(first * PS_PAGE_SIZE));
+	return (device_state.nr_pages + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
 }
 
 /* A window at an aligned address; NULL with errno. */
 static char *map_aligned_window(void)
 {
-	char *base = address_space_reserve(window_bytes());
+	char *base = address_space_reserve(device_window_bytes());
 
 	if (!base)
 		return NULL;
-	if (map_window(base, 0, window_bytes(), MAP_FIXED) == MAP_FAILED) {
+	if (device_map(base, 0, device_window_bytes(), MAP_FIXED) == MAP_FAILED) {
 		int error = errno;
 
-		address_space_release(base, window_bytes());
+		address_space_release(base, device_window_bytes());
 		errno = error;
 		return NULL;
 	}
 	return base;
-}
-
-static void open_spare(void)
-{
-	int i, fd;
-
-	for (i = 0; i < 2; i++) {
-		if (descriptor_is_ours(&device.spare[i]) || !descriptor_is_ours(&device.file))
-			continue;
-		fd = fcntl(device.file.fd, F_DUPFD_CLOEXEC, 0);
-		if (fd >= 0)
-			descriptor_keep(&device.spare[i], fd);
-	}
-}
-
-static void close_spare(void)
-{
-	descriptor_close(&device.spare[0]);
-	descriptor_close(&device.spare[1]);
 }
 
 static int device_open(const struct ps_config *config, struct window *window)
@@ -123,43 +62,43 @@ static int device_open(const struct ps_config *config, struct window *window)
 
 	if (fd < 0)
 		return -errno;
-	descriptor_keep(&device.file, fd);
-	if (command(PAGESPAN_INFO, &info) < 0)
+	descriptor_keep(&device_state.file, fd);
+	if (device_command(PAGESPAN_INFO, &info) < 0)
 		goto fail;
-	device.huge = info.flags & PAGESPAN_INFO_HUGE;
-	device.nr_pages = info.nr_pages;
-	device.pool_pages = info.pool_pages;
-	device.remaps = 0;
-	device.answered = 0;
-	device.broken = mmap(NULL, nr_slots(), PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (device.broken == MAP_FAILED)
+	device_state.huge = info.flags & PAGESPAN_INFO_HUGE;
+	device_state.nr_pages = info.nr_pages;
+	device_state.pool_pages = info.pool_pages;
+	device_state.remaps = 0;
+	device_state.answered = 0;
+	device_state.broken = mmap(NULL, nr_slots(), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (device_state.broken == MAP_FAILED)
 		goto fail;
-	device.base = map_aligned_window();
-	if (!device.base)
+	device_state.base = map_aligned_window();
+	if (!device_state.base)
 		goto unmap;
 	if (config->fork == PS_FORK_COPY)
-		open_spare();
+		device_open_spare();
 	*window = (struct window){
-		.base = device.base,
-		.nr_pages = device.nr_pages,
-		.fd = device.file.fd,
+		.base = device_state.base,
+		.nr_pages = device_state.nr_pages,
+		.fd = device_state.file.fd,
 	};
 	return 0;
 
 unmap:
 	error = errno;
-	munmap((void *)device.broken, nr_slots());
+	munmap((void *)device_state.broken, nr_slots());
 	errno = error;
 fail:
 	error = errno;
-	descriptor_close(&device.file);
+	descriptor_close(&device_state.file);
 	return -error;
 }
 
 static uint64_t device_pool_pages(void)
 {
-	return device.pool_pages;
+	return device_state.pool_pages;
 }
 
 /* The slots that a range covers in part get, or may get, a page table. */
@@ -168,27 +107,27 @@ static void note_broken(uint64_t first, uint64_t nr_pages)
 	uint64_t end = first + nr_pages;
 	uint64_t slot;
 
-	if (!device.huge)
+	if (!device_state.huge)
 		return;
 	for (slot = first / MEGABLOCK_PAGES; slot * MEGABLOCK_PAGES < end; slot++)
 		if (slot * MEGABLOCK_PAGES < first || (slot + 1) * MEGABLOCK_PAGES > end)
-			atomic_store_explicit(&device.broken[slot], 1, memory_order_relaxed);
+			atomic_store_explicit(&device_state.broken[slot], 1, memory_order_relaxed);
 }
 
 static void remap_slot(uint64_t slot)
 {
-	char *at = device.base + slot * MEGABLOCK_BYTES;
-	uint32_t remaps = atomic_load(&device.remaps);
+	char *at = device_state.base + slot * MEGABLOCK_BYTES;
+	uint32_t remaps = atomic_load(&device_state.remaps);
 
 	do {
 		if (remaps == REMAPS_MAX)
 			return;
-	} while (!atomic_compare_exchange_weak(&device.remaps, &remaps, remaps + 1));
-	if (map_window(at, slot * MEGABLOCK_PAGES, MEGABLOCK_BYTES, MAP_FIXED) == MAP_FAILED) {
-		atomic_fetch_sub(&device.remaps, 1);
+	} while (!atomic_compare_exchange_weak(&device_state.remaps, &remaps, remaps + 1));
+	if (device_map(at, slot * MEGABLOCK_PAGES, MEGABLOCK_BYTES, MAP_FIXED) == MAP_FAILED) {
+		atomic_fetch_sub(&device_state.remaps, 1);
 		return;
 	}
-	atomic_store_explicit(&device.broken[slot], 0, memory_order_relaxed);
+	atomic_store_explicit(&device_state.broken[slot], 0, memory_order_relaxed);
 	counters_add(&counters.slot_remaps, 1);
 }
 
@@ -198,16 +137,16 @@ static void mend_slots(uint64_t first, uint64_t nr_pages)
 	uint64_t end = first + nr_pages;
 	uint64_t slot = (first + MEGABLOCK_PAGES - 1) / MEGABLOCK_PAGES;
 
-	if (!device.huge)
+	if (!device_state.huge)
 		return;
 	for (; (slot + 1) * MEGABLOCK_PAGES <= end; slot++)
-		if (atomic_load_explicit(&device.broken[slot], memory_order_relaxed))
+		if (atomic_load_explicit(&device_state.broken[slot], memory_order_relaxed))
 			remap_slot(slot);
 }
 
 static int device_alloc(const struct request *request, uint64_t *firsts)
 {
-	bool huge = device.huge && request->nr_pages >= MEGABLOCK_PAGES;
+	bool huge = device_state.huge && request->nr_pages >= MEGABLOCK_PAGES;
 	/* What takes huge pages is mapped by its first touch, when its slots are whole. */
 	bool populate = !huge && !(request->flags & PS_EXPORT) &&
 			(request->nr_pages <= POPULATE_PAGES || request->flags & PS_POPULATE);
@@ -219,19 +158,19 @@ static int device_alloc(const struct request *request, uint64_t *firsts)
 		.align_pages = request->align_pages,
 		.count = request->count,
 		.spans = (uintptr_t)firsts,
-		.window = populate ? (uintptr_t)device.base : 0,
+		.window = populate ? (uintptr_t)device_state.base : 0,
 	};
 	int nr, i;
 
-	pthread_rwlock_rdlock(&device.change);
-	nr = command(PAGESPAN_ALLOC, &alloc);
+	pthread_rwlock_rdlock(&device_state.change);
+	nr = device_command(PAGESPAN_ALLOC, &alloc);
 	if (nr < 0)
 		nr = -errno;
 	for (i = 0; i < nr; i++) {
 		note_broken(firsts[i], request->nr_pages);
 		mend_slots(firsts[i], request->nr_pages);
 	}
-	pthread_rwlock_unlock(&device.change);
+	pthread_rwlock_unlock(&device_state.change);
 	return nr;
 }
 
@@ -244,17 +183,17 @@ static int device_alloc_at(const struct range *range, unsigned int flags)
 	};
 	int ret = 0;
 
-	pthread_rwlock_rdlock(&device.change);
-	if (command(PAGESPAN_ALLOC_AT, &at) < 0) {
+	pthread_rwlock_rdlock(&device_state.change);
+	if (device_command(PAGESPAN_ALLOC_AT, &at) < 0) {
 		ret = -errno;
 	} else {
 		note_broken(range->first, range->nr_pages);
 		mend_slots(range->first, range->nr_pages);
 	}
-	pthread_rwlock_unlock(&device.change);
+	pthread_rwlock_unlock(&device_state.change);
 	/* The kernel clears what is new to this client, which cannot be told. */
 	if (!ret && flags & PS_ZERO)
-		memset(device.base + range->first * PS_PAGE_SIZE, 0,
+		memset(device_state.base + range->first * PS_PAGE_SIZE, 0,
 		       range->nr_pages * PS_PAGE_SIZE);
 	return ret;
 }
@@ -268,7 +207,7 @@ static int free_ranges(const struct range *ranges, uint32_t count)
 	};
 
 	_Static_assert(sizeof(struct range) == sizeof(struct pagespan_range), "handed on as it is");
-	return command(PAGESPAN_FREE, &request);
+	return device_command(PAGESPAN_FREE, &request);
 }
 
 /* For one range the kernel needs no memory. */
@@ -288,31 +227,17 @@ static uint32_t device_free(const struct range *ranges, uint32_t count)
 	int nr;
 
 	/* To whom the pages cannot go back any more, they stay with until it ends. */
-	if (!descriptor_is_ours(&device.file))
+	if (!descriptor_is_ours(&device_state.file))
 		return count;
-	pthread_rwlock_rdlock(&device.change);
+	pthread_rwlock_rdlock(&device_state.change);
 	/* First: a huge page of which a part leaves comes back in single pages. */
 	for (i = 0; i < count; i++)
 		note_broken(ranges[i].first, ranges[i].nr_pages);
 	nr = free_ranges(ranges, count);
 	if (nr < 0 && errno == ENOMEM)
 		nr = free_one_by_one(ranges, count);
-	pthread_rwlock_unlock(&device.change);
+	pthread_rwlock_unlock(&device_state.change);
 	return nr < 0 ? 0 : (uint32_t)nr;
-}
-
-static bool device_owned(uint64_t first, uint64_t *nr_pages)
-{
-	struct pagespan_query query = {
-		.size = sizeof(query),
-		.first = first,
-		.nr_pages = *nr_pages < PAGESPAN_MAX_PAGES ? *nr_pages : PAGESPAN_MAX_PAGES,
-	};
-
-	if (command(PAGESPAN_QUERY, &query) < 0)
-		return false;
-	*nr_pages = query.nr_pages;
-	return query.state & PAGESPAN_QUERY_OWNED;
 }
 
 /*
@@ -324,14 +249,14 @@ static bool device_asked(void)
 	struct pagespan_pressure pressure = {
 		.size = sizeof(pressure),
 		.flags = PAGESPAN_PRESSURE_ANSWER,
-		.answered = atomic_load(&device.answered),
+		.answered = atomic_load(&device_state.answered),
 	};
 	int saved_errno = errno;
-	bool asked = command(PAGESPAN_PRESSURE, &pressure) >= 0 && pressure.nr_pages;
+	bool asked = device_command(PAGESPAN_PRESSURE, &pressure) >= 0 && pressure.nr_pages;
 
 	errno = saved_errno;
 	if (asked)
-		atomic_store(&device.answered, pressure.asked);
+		atomic_store(&device_state.answered, pressure.asked);
 	return asked;
 }
 
@@ -349,7 +274,7 @@ static int device_export(const struct range *range)
 		.first = range->first,
 		.nr_pages = range->nr_pages,
 	};
-	int fd = command(PAGESPAN_EXPORT, &request);
+	int fd = device_command(PAGESPAN_EXPORT, &request);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -360,87 +285,19 @@ static int device_export(const struct range *range)
  */
 static void device_forget(void)
 {
-	device.change = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-	descriptor_close(&device.file);
-	close_spare();
-	munmap((void *)device.broken, nr_slots());
+	device_state.change = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+	descriptor_close(&device_state.file);
+	device_close_spare();
+	munmap((void *)device_state.broken, nr_slots());
 }
 
-static void device_copy_prepare(void)
+static const struct backend *copy_child(struct window *window)
 {
-	pthread_rwlock_wrlock(&device.change);
-	if (!pipe2(device.copied, O_CLOEXEC))
-		return;
-	close_spare();
-	if (pipe2(device.copied, O_CLOEXEC))
-		device.copied[0] = -1;
-}
-
-/* Until the child has closed its end, by being done or by being dead. */
-static void device_copy_parent(void)
-{
-	char nothing;
-
-	if (device.copied[0] >= 0) {
-		close(device.copied[1]);
-		while (read(device.copied[0], &nothing, 1) < 0 && errno == EINTR)
-			;
-		close(device.copied[0]);
-	}
-	open_spare();
-	pthread_rwlock_unlock(&device.change);
-}
-
-/* Copies what is owned into the new window; what is not becomes free there. */
-static bool copy_owned(const struct window *window, const char *from)
-{
-	uint64_t index, run;
-
-	for (index = 0; index < window->nr_pages; index += run) {
-		run = window->nr_pages - index;
-		if (device_owned(index, &run)) {
-			memcpy(window->base + index * PS_PAGE_SIZE, from + index * PS_PAGE_SIZE,
-			       run * PS_PAGE_SIZE);
-		} else {
-			struct range gap = {index, run};
-
-			if (backend_memory.free(&gap, 1) != 1)
-				return false;
-		}
-	}
-	return true;
-}
-
-/*
- * Through the inherited descriptor the child is the same client, and sees what the
- * parent, which waits, sees.  The new window comes first, lest the kernel puts that of
- * the parent where it has to be.
- */
-static bool copy_window(const struct window *window)
-{
-	bool copied;
-	char *from;
-
-	if (mmap(window->base, window_bytes(), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-		 0) != window->base)
-		return false;
-	from = map_window(NULL, 0, window_bytes(), 0);
-	if (from == MAP_FAILED)
-		return false;
-	copied = !backend_memory_adopt(window) && copy_owned(window, from);
-	munmap(from, window_bytes());
-	return copied;
-}
-
-static const struct backend *device_copy_child(struct window *window)
-{
-	if (device.copied[0] < 0 || !copy_window(window))
+	if (!device_copy_owned(window))
 		return NULL;
 	device_forget();
 	window->fd = -1;
-	close(device.copied[1]);
-	close(device.copied[0]);
+	device_copy_done();
 	return &backend_memory;
 }
 
@@ -458,5 +315,5 @@ const struct backend backend_device = {
 	.forget = device_forget,
 	.copy_prepare = device_copy_prepare,
 	.copy_parent = device_copy_parent,
-	.copy_child = device_copy_child,
+	.copy_child = copy_child,
 };
