@@ -250,13 +250,15 @@ bool budget_take_joined(const struct request *request, uint64_t *first)
 	struct range run;
 
 	run = kept_take_run(nr_pages / 2, nr_pages - 1);
+	make_way((nr_pages - run.nr_pages) * PS_PAGE_SIZE);
 	if (run.nr_pages && take_beside(&run, nr_pages, request->align_pages, first)) {
 		decay_note_kept(&budget.decay, budget_kept_bytes());
 		return true;
 	}
-	if (run.nr_pages)
+	if (run.nr_pages) {
 		kept_give(&run, 1);
-	make_way(nr_pages * PS_PAGE_SIZE);
+		make_way(nr_pages * PS_PAGE_SIZE);
+	}
 	return false;
 }
 
