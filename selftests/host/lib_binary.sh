@@ -158,8 +158,8 @@ assembly_of_gcc_and_clang_is_as_good() {
 # What the program calls is that, and not another definition in C.
 spans_are_served_in_assembly() {
 	nm "$build/obj/lib/span/cache.o" | none ' T ps_span_'
-	nm "$shared" | grep -q ' cache_alloc_rested$'
-	disassembled "$shared" ps_span_alloc | grep -q '^ *[0-9a-f]*:.*ud1 '
+	nm "$shared" | grep " cache_alloc_rested$" >"$tmp/rested"
+	disassembled "$shared" ps_span_alloc | grep "^ *[0-9a-f]*:.*ud1 " >"$tmp/signature"
 }
 
 memcheck_tells_of_undefined_and_of_freed_pages() {
