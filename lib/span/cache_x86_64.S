@@ -11,12 +11,6 @@
 #if defined(HAVE_RSEQ) && !defined(__SANITIZE_ADDRESS__)
 #include "cache_layout.h"
 
-#ifdef __CET__
-#include <cet.h>
-#else
-#define _CET_ENDBR
-#endif
-
 /* What the kernel knows of the sequence between the labels 1 and 2. */
 .macro descriptor name
 	.pushsection __rseq_cs, "aw"
@@ -48,7 +42,7 @@
 	.p2align 5
 ps_span_alloc:
 	.cfi_startproc
-	_CET_ENDBR
+	endbr64
 	rorq	$12, %rdi		/* pages, or too many */
 	cmpq	cpu_caches + CACHES_TAKE_BINS(%rip), %rdi
 	jae	4f
@@ -75,7 +69,7 @@ ps_span_alloc:
 	.p2align 5
 ps_span_free:
 	.cfi_startproc
-	_CET_ENDBR
+	endbr64
 	movq	%rdi, %rax
 	subq	cpu_caches + CACHES_BASE(%rip), %rax
 	rorq	$12, %rsi
