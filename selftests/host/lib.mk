@@ -4,8 +4,8 @@
 # same programs run on the device. KSELFTESTS is tools/testing/selftests of a kernel source, for the
 # harness.
 
-LIB_TESTS := span refusal descriptor reserve stack cache budget exact decay double_free extend resize \
-	threads fork debug stress hop fuzz arena arena_large arena_kept
+LIB_TESTS := span refusal descriptor reserve pressure stack cache budget exact decay double_free extend \
+	resize threads fork debug stress hop fuzz arena arena_large arena_kept
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := refusal cache exact resize stress hop
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
