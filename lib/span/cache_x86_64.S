@@ -11,6 +11,13 @@
 #if defined(HAVE_RSEQ) && !defined(__SANITIZE_ADDRESS__)
 #include "cache_layout.h"
 
+/* For indirect branch tracking, and the mark that nothing here stands in its way. */
+#ifdef __CET__
+#include <cet.h>
+#else
+#define _CET_ENDBR
+#endif
+
 /* What the kernel knows of the sequence between the labels 1 and 2. */
 .macro descriptor name
 	.pushsection __rseq_cs, "aw"
@@ -42,7 +49,7 @@
 	.p2align 5
 ps_span_alloc:
 	.cfi_startproc
-	endbr64
+	_CET_ENDBR
 	rorq	$12, %rdi		/* pages, or too many */
 	cmpq	cpu_caches + CACHES_TAKE_BINS(%rip), %rdi
 	jae	4f
@@ -69,7 +76,7 @@ ps_span_alloc:
 	.p2align 5
 ps_span_free:
 	.cfi_startproc
-	endbr64
+	_CET_ENDBR
 	movq	%rdi, %rax
 	subq	cpu_caches + CACHES_BASE(%rip), %rax
 	rorq	$12, %rsi
@@ -100,19 +107,6 @@ ps_span_free:
 	jmp	4b
 	.cfi_endproc
 	.size	ps_span_free, . - ps_span_free
-
-/* Nothing here stands in the way of indirect branch tracking or of a shadow stack. */
-	.section .note.gnu.property, "a", @note
-	.p2align 3
-	.long	4
-	.long	2f - 1f
-	.long	5
-	.asciz	"GNU"
-1:	.long	0xc0000002
-	.long	4
-	.long	3
-	.p2align 3
-2:
 
 #endif
 	.section .note.GNU-stack, "", @progbits

@@ -98,9 +98,9 @@ figures() {
 	done
 	printf 'odd sizes\tpagespan\tmemory %s / asked\t1\t1.05\n' accounted resident
 	printf 'all freed, threads gone, ps_trim(0)\tpagespan\tmemory held\tB\t0\n'
-	printf 'function with an arena of its own\tpagespan\tinstructions\tinstructions\t99\n'
 	for source in contig ZONE_DEVICE; do
 		printf 'guest: 4K, cached\tpagespan %s\tpair\tinstructions\t40\n' "$source"
+		printf 'guest: function with an arena of its own\tpagespan %s\twhole\tinstructions\t99\n' "$source"
 		printf 'guest: 1024 single pages, nothing cached\tpagespan %s\twhole\tinstructions/page\t1000\n' "$source"
 	done
 }

@@ -16,6 +16,7 @@
 #include <x86intrin.h>
 
 #include <pagespan.h>
+#include <pagespan/arena.h>
 
 #define STREAM  1024
 #define RUNS    21
@@ -83,16 +84,27 @@ static __attribute__((noinline)) uint64_t ticks_of_pair(void)
 	return __rdtsc() - start;
 }
 
-/* Both functions, the calls of them and what loads their arguments. */
-static void report_pair(const char *source)
+static __attribute__((noinline)) uint64_t ticks_of_arena(void)
+{
+	uint64_t start = __rdtsc();
+	struct ps_arena *arena = ps_arena_create(NULL);
+	uint64_t *object = ps_new(arena, uint64_t);
+
+	*object = 1;
+	ps_arena_destroy(arena);
+	return __rdtsc() - start;
+}
+
+/* All of the functions, the calls of them and what loads their arguments. */
+static void report_calls(const char *workload, const char *source, const char *metric,
+			 uint64_t (*ticks_of_calls)(void))
 {
 	for (int run = -WARM_UP; run < RUNS; run++) {
 		uint64_t overhead = ticks_of_none();
-		uint64_t cost = ticks_of_pair() - overhead;
+		uint64_t cost = ticks_of_calls() - overhead;
 
 		if (run >= 0)
-			print_figure("guest: 4K, cached", source, "pair", "instructions",
-				     (double)cost);
+			print_figure(workload, source, metric, "instructions", (double)cost);
 	}
 }
 
@@ -137,7 +149,8 @@ int main(int argc, char **argv)
 		if (cost < overhead)
 			overhead = cost;
 	}
-	report_pair(argv[1]);
+	report_calls("guest: 4K, cached", argv[1], "pair", ticks_of_pair);
+	report_calls("guest: function with an arena of its own", argv[1], "whole", ticks_of_arena);
 	/* In the second, refills have grown to batches of 64 pages before long. */
 	report_stream("guest: 64 single pages, nothing cached", 64, argv[1], overhead);
 	report_stream("guest: 1024 single pages, nothing cached", STREAM, argv[1], overhead);
