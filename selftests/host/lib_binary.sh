@@ -106,8 +106,8 @@ cached_path_in_assembly_uses_general_registers_and_leaves_last() {
 
 # Nor does it take indirect branch tracking or the shadow stack from the library.
 cached_path_in_assembly_is_marked() {
-	readelf -n "$assembly" | grep -q 'IBT, SHSTK'
 	"$1" -fcf-protection -c lib/span/cache_x86_64.S -o "$tmp/marked.o"
+	readelf -n "$tmp/marked.o" | grep -c 'IBT, SHSTK' | grep -qx 1
 	objdump -d --no-show-raw-insn "$tmp/marked.o" | grep -A 1 '^[0-9a-f]* <ps_span_' | grep -c endbr64 | grep -qx 2
 }
 
