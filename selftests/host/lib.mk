@@ -14,9 +14,10 @@ LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harne
 	selftests/host/lib_arena_large.h selftests/host/spans.h selftests/host/tap.h \
 	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
 
-.PHONY: lib-tests
-lib-tests: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
-	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan) $(BUILD)/host/lib_jemalloc $(BUILD)/host/lib_hold \
+.PHONY: lib-tests lib-tests-quick
+lib-tests: lib-tests-quick $(LIB_TESTS:%=$(BUILD)/host/lib_%_sanitized) \
+	$(LIB_TSAN_TESTS:%=$(BUILD)/host/lib_%_tsan)
+lib-tests-quick: $(LIB_TESTS:%=$(BUILD)/host/lib_%) $(BUILD)/host/lib_jemalloc $(BUILD)/host/lib_hold \
 	$(BUILD)/lib/libpagespan-jemalloc.so $(BUILD)/bin/pagespan-run
 
 # On jemalloc, whose headers it does without; on spans only by way of pagespan-run.
