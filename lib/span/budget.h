@@ -7,15 +7,15 @@
  * backend has not dropped them and the device's are still this client's.  Any size and alignment
  * is cut from them, and they merge as they come back.
  *
- *	in use (by the caller, or in a cache) ──budget_give()──► kept ──purge──► free (the
- *backend's) ▲                                          │               │
- *	                └──────────────budget_take()───────────────┴───────────────┘
+ *	in use, or in a cache ──budget_give()──► kept ──purge──► free, the backend's
+ *	          ▲                               │                        │
+ *	          └──────────budget_take()────────┴────────────────────────┘
  *
  * What is kept fits the rules, and before it is added to, for its pieces do not fit, some of it
  * goes: what is held and kept together is no more than the most that was held in the last
- * decay_ms and a sixteenth of what is held.  What was kept all that time was not needed, and goes:
- *a part at a time, on the long ways of whoever comes, or of the library's own thread.  The longest
- * runs go first, in whole megablocks as far as there are any, so that huge pages stay whole.
+ * decay_ms and a sixteenth of what is held.  What was kept all that time was not needed, and
+ * goes: a part at a time, on the long ways of whoever comes, or of the library's own thread.
+ * The longest runs go first, in whole megablocks as far as there are any, for huge pages to stay.
  */
 #ifndef PAGESPAN_BUDGET_H
 #define PAGESPAN_BUDGET_H

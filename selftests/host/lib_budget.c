@@ -293,4 +293,33 @@ TEST(aligned_spans_come_from_the_caches)
 	EXPECT_LE(COUNT * ROUNDS * 8 / 10, after.cache_hits - before.cache_hits);
 }
 
+/* Random ones of those that live are replaced by others; the clock does not come between. */
+TEST(small_spans_leave_room_for_large_ones_in_what_is_kept)
+{
+	enum { COUNT = 256, WARM_UP = 200000, STEPS = 1000000 };
+	static const size_t pages[] = {1, 1, 1, 1, 1, 1, 16, 16, 16, 512};
+	static struct { void *start; size_t bytes; } spans[COUNT];
+	struct ps_stats before = {0}, after;
+	uint64_t random = 3;
+
+	setenv("PAGESPAN_DECAY_MS", "3600000", 1);
+	begin("1024");
+	stay_on(0);
+	if (on_device() || !something_is_cached())
+		SKIP(return, "not so much is cached");
+	for (int step = -WARM_UP; step < STEPS; step++) {
+		size_t slot = random_below(&random, COUNT);
+
+		if (!step)
+			before = stats();
+		if (spans[slot].start)
+			ASSERT_EQ(0, ps_span_free(spans[slot].start, spans[slot].bytes));
+		spans[slot].bytes = pages[random_below(&random, ARRAY_SIZE(pages))] * PAGE;
+		spans[slot].start = ps_span_alloc(spans[slot].bytes);
+		ASSERT_NE(NULL, spans[slot].start);
+	}
+	after = stats();
+	EXPECT_GE(STEPS / 50000, after.refills - before.refills);
+}
+
 TEST_HARNESS_MAIN
