@@ -58,12 +58,21 @@ extern int mallctl(const char *name, void *old, size_t *old_bytes, void *value, 
 	__attribute__((weak));
 
 /*
- * What jemalloc reads before MALLOC_CONF, which may overrule it.  What is free goes
- * back at once, for spans are cheap to get again; nothing is taken in advance; and
- * large allocations have no arena of their own, which could not be given hooks.
+ * What jemalloc is told before MALLOC_CONF, which may overrule it.  It keeps what is free for a
+ * while, for what is touched again then costs nothing.  On the memory backend that is as long as
+ * ever, and it takes spans in regions, of which it keeps the addresses, as ever too: less is held
+ * with them, and pages that nobody touches cost nothing.  On the device they do, and others may
+ * want them: there a span is what is asked for, and comes back when it has been free as long as
+ * pagespan keeps any. Large allocations have no arena of their own, which could not be given hooks.
  */
-__attribute__((visibility("default"))) const char *malloc_conf =
-	"retain:false,dss:disabled,oversize_threshold:0,dirty_decay_ms:0,muzzy_decay_ms:0";
+#define ALWAYS "dss:disabled,oversize_threshold:0,muzzy_decay_ms:0"
+
+__attribute__((visibility("default"))) const char *malloc_conf = ALWAYS ",retain:true";
+
+static const char on_device[] = ALWAYS ",retain:false,dirty_decay_ms:1000";
+
+/* Without a limit arenas would take more each time. */
+#define REGION_BYTES ((size_t)8 << 20)
 
 /* ---- which is which ------------------------------------------------------------------------ */
 
@@ -92,31 +101,6 @@ static bool is_span(const void *extent)
 	       address < atomic_load_explicit(&spans_end, memory_order_relaxed);
 }
 
-/* ---- giving back ---------------------------------------------------------------------------- */
-
-/*
- * A program that lets go of much may fall silent then, and no call come that would
- * make libpagespan's caches decay.  So they are emptied when a thread has freed so much
- * more than it has taken since.
- */
-#define RELEASED_MOST ((size_t)4 << 20)
-
-static _Thread_local size_t released __attribute__((tls_model("initial-exec")));
-
-static void note_taken(size_t bytes)
-{
-	released -= bytes < released ? bytes : released;
-}
-
-static void note_released(size_t bytes)
-{
-	released += bytes;
-	if (released >= RELEASED_MOST) {
-		released = 0;
-		ps_trim(0);
-	}
-}
-
 /* ---- extents ------------------------------------------------------------------------------- */
 
 static void *take_mapping(size_t bytes, size_t align)
@@ -143,10 +127,8 @@ static void *take_span(size_t bytes, size_t align, bool zero)
 {
 	void *span = ps_span_alloc_ex(bytes, align, zero ? PS_ZERO : 0);
 
-	if (span) {
+	if (span)
 		note_span(span, bytes);
-		note_taken(bytes);
-	}
 	return span;
 }
 
@@ -157,7 +139,6 @@ static void *take_behind(char *at, size_t bytes, bool zero)
 	    ps_span_extend(at - PS_PAGE_SIZE, PS_PAGE_SIZE, PS_PAGE_SIZE + bytes))
 		return NULL;
 	note_span(at, bytes);
-	note_taken(bytes);
 	if (zero)
 		memset(at, 0, bytes);
 	return at;
@@ -204,25 +185,17 @@ static void *alloc_span(struct extent_hooks *hooks, void *at, size_t bytes, size
 	return extent;
 }
 
-static bool free_span(void *span, size_t bytes)
-{
-	if (ps_span_free(span, bytes))
-		return false;
-	note_released(bytes);
-	return true;
-}
-
 static bool free_extent(struct extent_hooks *hooks, void *extent, size_t bytes, bool committed,
 			unsigned int arena)
 {
 	int error = errno;
-	bool freed = is_span(extent) ? free_span(extent, bytes) : !munmap(extent, bytes);
+	bool kept = is_span(extent) ? ps_span_free(extent, bytes) : munmap(extent, bytes);
 
 	(void)hooks;
 	(void)committed;
 	(void)arena;
 	errno = error;
-	return !freed;
+	return kept;
 }
 
 static void destroy_extent(struct extent_hooks *hooks, void *extent, size_t bytes, bool committed,
@@ -287,10 +260,9 @@ static void complain(const char *what, const char *why)
 	dprintf(STDERR_FILENO, "pagespan: memory is not in spans: %s%s\n", what, why);
 }
 
-/* Makes every automatic arena with the hooks, or gives them to it; 0 or an error number. */
-static int give_hooks(void)
+/* Of every automatic arena; 0 or an error number. */
+static int set_for_arenas(const char *name, void *value, size_t value_bytes)
 {
-	struct extent_hooks *given = &hooks;
 	unsigned int nr_arenas, arena;
 	size_t bytes = sizeof(nr_arenas);
 	size_t mib[3];
@@ -299,11 +271,24 @@ static int give_hooks(void)
 
 	error = mallctl("opt.narenas", &nr_arenas, &bytes, NULL, 0);
 	if (!error)
-		error = mallctlnametomib("arena.0.extent_hooks", mib, &length);
+		error = mallctlnametomib(name, mib, &length);
 	for (arena = 0; !error && arena < nr_arenas; arena++) {
 		mib[1] = arena;
-		error = mallctlbymib(mib, length, NULL, NULL, &given, sizeof(void *));
+		error = mallctlbymib(mib, length, NULL, NULL, value, value_bytes);
 	}
+	return error;
+}
+
+/* Makes every arena with the hooks, or gives them to it; 0 or an error number. */
+static int give_hooks(void)
+{
+	struct extent_hooks *given = &hooks;
+	size_t most = REGION_BYTES;
+	int error = set_for_arenas("arena.0.extent_hooks", &given, sizeof(void *));
+
+	/* There is none with retain:false. */
+	if (!error)
+		set_for_arenas("arena.0.retain_grow_limit", &most, sizeof(most));
 	return error;
 }
 
@@ -326,6 +311,8 @@ __attribute__((constructor)) static void install(int argc, char **argv, char **e
 		complain("no backend can be opened: ", strerrordesc_np(error));
 		return;
 	}
+	if (!strcmp(ps_backend(), "device"))
+		malloc_conf = on_device;
 	error = give_hooks();
 	if (error) {
 		complain("this jemalloc takes no hooks: ", strerrordesc_np(error));

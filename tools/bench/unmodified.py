@@ -88,14 +88,19 @@ def in_threads(count):
 
 
 def held():
-    """KiB of spans, and of anonymous memory beside them."""
+    """KiB of spans, of a client once, whichever descriptors there are of it, and of anonymous memory."""
     total = 0
+    clients = set()
     for path in ["/proc/self/status", *glob.glob("/proc/self/fdinfo/*")]:
         try:
             with open(path) as lines:
-                for line in lines:
-                    if line.startswith(("RssAnon:", "pagespan-memory-owned:")):
-                        total += int(line.split()[1])
+                fields = dict(line.split(None, 1) for line in lines if len(line.split()) > 1)
+            client = fields.get("pagespan-client-id:")
+            if client not in clients:
+                total += sum(int(fields[name].split()[0]) for name in ("RssAnon:", "pagespan-memory-owned:")
+                             if name in fields)
+            if client:
+                clients.add(client)
         except FileNotFoundError:
             pass
     return total

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# redis-server, sqlite3 and python3, as Debian builds them, in a VM: on spans of the device, on jemalloc
-# and on glibc's malloc. Either only that they are right, have their memory in spans and give it back;
+# redis-server, sqlite3 and python3, as Debian builds them, and buffers of all sizes, in a VM: on spans of
+# the device, on jemalloc and on glibc's malloc; the buffers here too, on spans of the memory backend. Either only that they are right, have their memory in spans and give it back;
 # or also how long they take, as a table and as build/bench/unmodified.json.
 set -euo pipefail
 
@@ -28,9 +28,11 @@ fail() {
 # What the programs print here, and the modules that python loads for it.
 prepare() {
 	local scale=$1 module
+	make --no-print-directory -s "$BUILD/bench/buffers"
 	rm -rf "$stage"
 	mkdir -p "$stage/programs" "$BUILD/bench"
 	install -m 755 tools/bench/unmodified_guest.sh "$stage/programs/guest"
+	install -m 755 tools/bench/buffers.sh "$stage/programs/buffers.sh"
 	cp tools/bench/unmodified.py "$stage/programs/"
 	sed "s/SCALE/$scale/g" tools/bench/unmodified.sql >"$stage/programs/script.sql"
 	sqlite3 :memory: <"$stage/programs/script.sql" >"$stage/programs/sqlite3.expected"
@@ -42,17 +44,24 @@ prepare() {
 	ln -s "$(command -v redis-check-rdb)" "$stage/redis-server"
 }
 
-# guest RUNS SCALE SUBJECT...
+# guest [OPTION...] -- COMMAND...: with the programs and the device
 guest() {
 	tools/vm/run --kernel "$kernel" --mem 1536 --timeout "$timeout" \
 		--append "memmap=$pool\$$pool_at" --insmod "phys=$pool_at,$pool" \
 		--program "$BUILD/bin/pagespan-run" --program "$stage/redis-server" \
 		--program "$(command -v redis-cli)" --program "$(command -v redis-benchmark)" \
-		--program "$(command -v sqlite3)" --program "$python" \
+		--program "$(command -v sqlite3)" --program "$python" --program "$BUILD/bench/buffers" \
 		--file "$BUILD/lib/libpagespan.so.1:/lib/libpagespan.so.1" \
 		--file "$BUILD/lib/libpagespan-jemalloc.so:/lib/libpagespan-jemalloc.so" \
-		--file "$stage/usr/lib:/usr/lib" --file "$stage/programs:/programs" \
-		-- /programs/guest "$@"
+		--file "$stage/usr/lib:/usr/lib" --file "$stage/programs:/programs" "$@"
+}
+
+# Buffers: timed here, on spans of the memory backend, and counted in a guest on those of the device.
+buffers() {
+	for _ in $(seq "$1"); do
+		PATH=$PWD/$BUILD/bin:$PWD/$BUILD/bench:$PATH tools/bench/buffers.sh memory 1 pagespan jemalloc glibc
+	done
+	guest --icount -- /programs/buffers.sh device 1 pagespan jemalloc glibc
 }
 
 make_json() {
@@ -83,7 +92,7 @@ print_table() {
 		def right($width): " " * ($width - length) + .;
 		def figure: if . == null then "-" elif . < 100 then . * 100 | round / 100 else round end | tostring;
 		def ratio($a; $b): if $b > 0 then $a / $b | figure else "-" end;
-		"medians of \(.results[0].runs) runs in a VM, Linux \(.environment.kernel)\n",
+		"medians of \(.results[0].runs) runs, but for the memory backend in a VM, Linux \(.environment.kernel)\n",
 		("" | left(42)) + (["pagespan", "jemalloc", "glibc", "to jemalloc", "to glibc"] | map(right(13)) | add),
 		(.results | group_by([.workload, .metric])[] |
 			(map({key: .subject, value: .median}) | from_entries) as $of |
@@ -103,13 +112,16 @@ main() {
 	if [ "${1-}" = --check ]; then
 		timeout=600
 		prepare 6
-		guest 1 6 pagespan | grep -v '^figure'
+		guest -- /programs/guest 1 6 pagespan | grep -v '^figure'
 		return
 	fi
 	tools/build-module "$kernel" >/dev/null
 	timeout=3000
 	prepare 12
-	guest "${BENCH_RUNS:-3}" 12 pagespan jemalloc glibc | tee "$stage/lines" | grep -v '^figure' || true
+	{
+		buffers "${BENCH_RUNS:-3}"
+		guest -- /programs/guest "${BENCH_RUNS:-3}" 12 pagespan jemalloc glibc
+	} | tee "$stage/lines" | grep -v '^figure' || true
 	if grep '^not ok' "$stage/lines" || ! grep -q '^ok' "$stage/lines"; then
 		fail "a program did not work"
 	fi

@@ -42,15 +42,19 @@ launch() {
 	esac
 }
 
+# Of a client once, whichever descriptors a process has of it.
+# shellcheck disable=SC2016 # awk's
+readonly spans='$1 == "pagespan-client-id:" { id = $2 } $1 == "pagespan-memory-owned:" && !seen[id]++ { n += $2 }'
+
 # KiB of a process in spans.
 owned() {
-	cat "/proc/$1"/fdinfo/* 2>/dev/null | awk '$1 == "pagespan-memory-owned:" { n += $2 } END { print n + 0 }'
+	cat "/proc/$1"/fdinfo/* 2>/dev/null | awk "$spans END { print n + 0 }"
 }
 
 # KiB of a process in spans and in other memory of its own.
 held() {
 	cat "/proc/$1"/fdinfo/* "/proc/$1/status" 2>/dev/null |
-		awk '$1 == "pagespan-memory-owned:" || $1 == "RssAnon:" { n += $2 } END { print n + 0 }'
+		awk "$spans"' $1 == "RssAnon:" { n += $2 } END { print n + 0 }'
 }
 
 at_least() {
@@ -127,6 +131,7 @@ run_redis() {
 	cp $tmp/dump.rdb $tmp/dump.kept
 	redis flushall sync >/dev/null
 	saved || return 1
+	redis memory purge >/dev/null
 	after=$(held $server)
 	figure redis peak KiB "$1" "$peak"
 	figure redis 'after load' KiB "$1" "$after"
