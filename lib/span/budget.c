@@ -193,6 +193,14 @@ bool budget_tick(void)
 	return is_new;
 }
 
+void budget_was_idle(uint64_t kept_bytes)
+{
+	uint64_t kept = budget_kept_bytes();
+
+	if (kept > kept_bytes)
+		decay_note_idle(&budget.decay, kept - kept_bytes);
+}
+
 uint32_t budget_next_tick(void)
 {
 	if (!kept_pages())

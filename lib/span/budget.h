@@ -101,6 +101,9 @@ uint64_t budget_held_bytes(void);
  */
 bool budget_tick(void);
 
+/* What is kept now beyond so many bytes was as idle in the caches of CPUs that gave it up. */
+void budget_was_idle(uint64_t kept_bytes);
+
 /* How many milliseconds from now there may be something to do; UINT32_MAX for never. */
 uint32_t budget_next_tick(void);
 

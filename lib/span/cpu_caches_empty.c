@@ -113,6 +113,9 @@ LOOKS_ON static uint64_t count_taken(const struct cpu_cache *cache)
 	return taken;
 }
 
+/* From one look to the next; a cache from which fewer are taken may as well be empty. */
+#define FEW_TAKEN 1024
+
 /*
  * With the lock held: the caches that hold more than they keep when they are idle, and are, or have
  * what another wants.  False if there are none.
@@ -130,7 +133,7 @@ LOOKS_ON static bool choose(uint64_t *chosen)
 		uint64_t taken = count_taken(cache);
 
 		if (cache->granted_pages * PS_PAGE_SIZE > resting &&
-		    (wanted || taken == cache->taken_at_tick)) {
+		    (wanted || taken - cache->taken_at_tick < FEW_TAKEN)) {
 			chosen[place / 64] |= (uint64_t)1 << place % 64;
 			any = true;
 		}

@@ -60,6 +60,16 @@ static inline void decay_note_kept(struct decay *decay, uint64_t kept)
 		atomic_store_explicit(&decay->least[now], kept, memory_order_relaxed);
 }
 
+/* So much more was needed by no call in this quarter and in the one before, though not kept yet. */
+static inline void decay_note_idle(struct decay *decay, uint64_t bytes)
+{
+	uint32_t now = atomic_load_explicit(&decay->now, memory_order_relaxed);
+	uint32_t before = (now + DECAY_QUARTERS - 1) % DECAY_QUARTERS;
+
+	atomic_fetch_add_explicit(&decay->least[now], bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&decay->least[before], bytes, memory_order_relaxed);
+}
+
 static inline uint64_t decay_peak(const struct decay *decay)
 {
 	uint64_t most = 0;

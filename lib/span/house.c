@@ -42,11 +42,14 @@ void house_keep(void)
 {
 	const struct backend *backend = process_opened();
 	bool is_due = budget_tick();
+	uint64_t kept = budget_kept_bytes();
 
 	if (is_due && backend && backend->pressed && backend->pressed())
 		house_clear();
 	else if (is_due || budget_granted_bytes() > budget_for_cpus())
 		cpu_caches_shrink();
+	if (is_due)
+		budget_was_idle(kept);
 	if (backend && backend->asked && process.caching)
 		answer(backend);
 }

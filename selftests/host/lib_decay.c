@@ -136,6 +136,24 @@ TEST(what_is_needed_stays_while_the_rest_goes)
 	EXPECT_GE(40 * NEEDED * 256 / 50, nr_faults() - faults);
 }
 
+/* A CPU on which little is done is not idle, and needs little. */
+TEST(what_is_cached_of_other_sizes_goes_back_too)
+{
+	static const size_t pages[] = {3, 16, 64, 200, 512};
+
+	begin_with("PAGESPAN_DECAY_MS", "400");
+	stay_on(0);
+	if (!something_is_cached() || on_device())
+		SKIP(return, "so much is never kept");
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		burst(pages[i] * PAGE, 16384 / pages[i]);
+	for (int i = 0; i < 150; i++) {
+		burst(PAGE, 1);
+		sleep_ms(10);
+	}
+	EXPECT_GE(most_idle(), stats().bytes_cached);
+}
+
 /* ---- bursts --------------------------------------------------------------------------------- */
 
 TEST(burst_that_recurs_does_not_fault_again)
