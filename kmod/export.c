@@ -20,6 +20,7 @@
 #include <linux/slab.h>
 
 #include "client.h"
+#include "era.h"
 #include "export.h"
 #include "mapping.h"
 
@@ -231,7 +232,7 @@ static vm_fault_t export_fault(struct vm_fault *vmf)
 	page = export_page(export, vmf->pgoff);
 	if (PageHWPoison(page))
 		return VM_FAULT_HWPOISON;
-	ret = mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
+	ret = era_insert(vmf, export->registry->pool, export->first + vmf->pgoff);
 	if (!PageHWPoison(page))
 		return ret;
 	/* It became poisoned just now, and may have been taken out of mappings before. */

@@ -14,6 +14,7 @@
 
 #include "client.h"
 #include "compat.h"
+#include "era.h"
 #include "stats.h"
 
 /* Pages handled between two looks at the scheduler: a megablock. */
@@ -29,13 +30,8 @@
 #define GROUP_RANGES		64
 #define GROUP_PAGES		(4 * FREE_PIECE)
 
-/*
- * Pages zapped in one go, of the running system's and of ZONE_DEVICE. The kernel
- * holds the lock of their page table meanwhile, for 40,000 and 25,000 instructions
- * if all of them are mapped and written.
- */
+/* So few mapped pages are zapped in one go, whatever they are. */
 #define ZAP_PAGES		86
-#define ZAP_DEVICE_PAGES	256
 
 static inline bool pinned(const struct client *client, u64 first, u64 nr_pages)
 {
@@ -141,17 +137,6 @@ static __always_inline void settle(struct client *client, u64 first, u64 nr_page
 	stats_count(STATS_FREE, free, client->id, first, nr_pages);
 }
 
-/* How many of the pages from one on are to be zapped in one go. */
-static u64 zap_piece(struct pool *pool, u64 first, u64 nr_pages)
-{
-	if (!pool_is_device(pool, first))
-		return min_t(u64, nr_pages, ZAP_PAGES);
-	if (nr_pages >= SPAN_MAP_MEGABLOCK_PAGES && IS_ALIGNED(first, SPAN_MAP_MEGABLOCK_PAGES) &&
-	    pool_is_mapped(pool, first))
-		return SPAN_MAP_MEGABLOCK_PAGES;
-	return min_t(u64, nr_pages, ZAP_DEVICE_PAGES - first % ZAP_DEVICE_PAGES);
-}
-
 /* Takes pages out of every mapping; at most nr_mapped of them are in one. */
 static void zap(struct client *client, u64 first, u64 nr_pages, u64 nr_mapped)
 {
@@ -161,7 +146,7 @@ static void zap(struct client *client, u64 first, u64 nr_pages, u64 nr_mapped)
 	for (; first < end; first += piece) {
 		piece = end - first;
 		if (nr_mapped > ZAP_PAGES)
-			piece = zap_piece(client->registry->pool, first, piece);
+			piece = era_zap_pages(client->registry->pool, first, piece);
 		unmap_mapping_pages(client->window, first, piece, true);
 	}
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An era: the kernels that one way of mapping pages serves. What a kernel takes an
+ * entry, a reference and a map count for stands in one file for each era, of
+ * which Kbuild compiles one:
+ *
+ *	era_devmap.c	until 6.16: devmap entries, which hold no reference
+ *	era_folio.c	from 6.17 on: every entry holds one; 2 MiB entries map folios
+ */
+#ifndef PAGESPAN_ERA_H
+#define PAGESPAN_ERA_H
+
+#include <linux/mm.h>
+
+#include "pool.h"
+
+vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index);
+vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write);
+
+void era_populate_page(struct vm_area_struct *vma, unsigned long address,
+		       const struct pool *pool, u64 index);
+int era_populate(struct vm_area_struct *vma, unsigned long address, const struct pool *pool,
+		 u64 first, u64 nr_pages);
+u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, const struct pool *pool,
+		       const u64 *firsts, u32 nr, u32 nr_pages);
+
+u64 era_zap_pages(const struct pool *pool, u64 first, u64 nr_pages);
+
+#endif
