@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What differs between the kernels that one source serves: 6.1 to 6.12. */
+/* What differs between the kernels that one source serves: 6.1 to 7.3. */
 #ifndef PAGESPAN_COMPAT_H
 #define PAGESPAN_COMPAT_H
 
 #include <linux/err.h>
+#include <linux/gfp.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 
 #include <asm/tlbflush.h>
 
@@ -21,6 +23,53 @@ static inline void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 static inline void memunmap_pages(struct dev_pagemap *pgmap)
 {
 }
+#endif
+
+/* A name space is a string since 6.13, a word before. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define COMPAT_IMPORT_NS(name)	MODULE_IMPORT_NS(#name)
+#else
+#define COMPAT_IMPORT_NS(name)	MODULE_IMPORT_NS(name)
+#endif
+
+/* The queue for work that any CPU may do has another name since 6.18, and the old one warns. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define compat_unbound_wq	system_dfl_wq
+#else
+#define compat_unbound_wq	system_unbound_wq
+#endif
+
+/*
+ * What alloc_contig_range() is told of the range: a migrate type, which it becomes if
+ * the call fails, or since 6.17 for whom it is. Both are integers, and 1, the type of
+ * movable pages, would say for a contiguous memory allocator.
+ */
+#ifdef ACR_FLAGS_NONE
+#define COMPAT_CONTIG_FLAGS	ACR_FLAGS_NONE
+#else
+#define COMPAT_CONTIG_FLAGS	MIGRATE_MOVABLE
+#endif
+
+/* The flags of a page are in a structure since 6.18. */
+static inline unsigned long *compat_page_flags(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return &page->flags.f;
+#else
+	return &page->flags;
+#endif
+}
+
+/*
+ * Where a tail page has its head, and how that is written: since 7.0 the order goes into
+ * it as well.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define COMPAT_HEAD_MEMBER	compound_info
+#define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head, order)
+#else
+#define COMPAT_HEAD_MEMBER	compound_head
+#define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head)
 #endif
 
 /* vm_flags_mod() came in 6.3; vm_flags is written directly before. */

@@ -17,13 +17,15 @@
 vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index);
 vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write);
 
-void era_populate_page(struct vm_area_struct *vma, unsigned long address,
-		       const struct pool *pool, u64 index);
-int era_populate(struct vm_area_struct *vma, unsigned long address, const struct pool *pool,
-		 u64 first, u64 nr_pages);
-u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, const struct pool *pool,
+void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct pool *pool,
+		       u64 index);
+int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool *pool, u64 first,
+		 u64 nr_pages);
+u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages);
 
+bool era_take_apart(struct pool *pool, u64 first);
+bool era_hold_poisoned(struct page *page);
 u64 era_zap_pages(const struct pool *pool, u64 first, u64 nr_pages);
 
 #endif

@@ -140,7 +140,7 @@ static __always_inline int populate_devmap(struct vm_area_struct *vma, struct pa
  * @pool: the pool
  * @index: of the page
  */
-void era_populate_page(struct vm_area_struct *vma, unsigned long address, const struct pool *pool,
+void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct pool *pool,
 		       u64 index)
 {
 	struct page *page = pool_page(pool, index);
@@ -197,8 +197,8 @@ static int populate_pages(struct vm_area_struct *vma, struct page *page, unsigne
  *
  * Return: 0 or -errno; then some are mapped, and the rest is left for faults.
  */
-int era_populate(struct vm_area_struct *vma, unsigned long address, const struct pool *pool,
-		 u64 first, u64 nr_pages)
+int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool *pool, u64 first,
+		 u64 nr_pages)
 {
 	struct page *page = pool_page(pool, first);
 
@@ -223,7 +223,7 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, const struct
  *
  * Return: how many spans, from the first on, are done; 0 if era_populate() is to be used.
  */
-u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, const struct pool *pool,
+u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages)
 {
 	unsigned long address = window + (*firsts << PAGE_SHIFT);
@@ -248,6 +248,33 @@ u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, const s
 	} while (address >= start && address + bytes <= end);
 	compat_unlock_table(slot, lock);
 	return i;
+}
+
+/**
+ * era_take_apart() - make a folio pages of order 0
+ * @pool: the pool
+ * @first: index of its first page
+ *
+ * Return: true, for there are no folios.
+ */
+bool era_take_apart(struct pool *pool, u64 first)
+{
+	return true;
+}
+
+/**
+ * era_hold_poisoned() - give a page the reference of a poisoned one
+ * @page: a page that is poisoned, or is going to be marked so
+ *
+ * Return: false if it has it already.
+ */
+bool era_hold_poisoned(struct page *page)
+{
+	if (pool_test_set_held(page))
+		return false;
+	get_page(page);
+	smp_mb__after_atomic();	/* pairs with pool_page_pinned() */
+	return true;
 }
 
 /**

@@ -12,6 +12,7 @@
 #include <linux/mmzone.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "pool.h"
 
 /* Pages handled between two looks at the scheduler. */
@@ -56,7 +57,7 @@ static int take_from_zone(struct pool_piece *piece, struct zone *zone, unsigned 
 			pfn = ALIGN(next, PIECE);
 			continue;
 		}
-		ret = alloc_contig_range(pfn, pfn + nr_pages, MIGRATE_MOVABLE,
+		ret = alloc_contig_range(pfn, pfn + nr_pages, COMPAT_CONTIG_FLAGS,
 					 GFP_KERNEL | __GFP_NOWARN);
 		if (!ret) {
 			piece->pfn = pfn;

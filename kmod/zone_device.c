@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "era.h"
 #include "pool.h"
 #include "zone_device.h"
 
@@ -73,7 +74,7 @@ static int zone_device_memory_failure(struct dev_pagemap *pgmap, unsigned long p
 
 		if (PageHWPoison(page))
 			continue;
-		pool_poison_reference(page);
+		era_hold_poisoned(page);
 		SetPageHWPoison(page);
 		if (reporter)
 			reporter(pfn);
@@ -146,7 +147,7 @@ static void mark_poisoned(struct resource *region)
 	for (child = inside(region)->child; child; child = child->sibling) {
 		struct page *page = pfn_to_page(PHYS_PFN(child->start));
 
-		pool_poison_reference(page);
+		era_hold_poisoned(page);
 		SetPageHWPoison(page);
 	}
 }

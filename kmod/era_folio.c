@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mapping pages in kernels without devmap entries: 6.17 and later.
+ *
+ * Every entry holds a reference and counts as a mapping of what it maps, be it a
+ * ZONE_DEVICE page or one of the running system. A 2 MiB entry maps a folio, so a
+ * megablock is made one when it gets such an entry (folio.c), and has one
+ * reference count as long as it is one; see pool.h.
+ *
+ * Read in Linux 7.3, and in part in 6.18 (not run):
+ *
+ * - An entry without a reference is a special one, and get_user_pages() refuses it, or
+ *   of 2 MiB takes all references on the first page. So vmf_insert_mixed()
+ *   and vmf_insert_pfn_pmd() are of no use.
+ * - vmf_insert_folio_pmd() counts what it maps in the process and in the folio. A mapping
+ *   of which the kernel splits the entry forgets to take that off again unless it is
+ *   DAX (vma_is_special_huge()), hence S_DAX in mapping_create().
+ * - A zap takes off of the process, the page and the node what populate_entry()
+ *   adds; what it finds written it marks as dirty, by page->mapping.
+ */
+#include <linux/mm.h>
+#include <linux/percpu_counter.h>
+#include <linux/vmstat.h>
+
+#include "compat.h"
+#include "era.h"
+#include "folio.h"
+
+/*
+ * Pages zapped in one go. The kernel holds the lock of their page table meanwhile, for
+ * 40,000 instructions if all of them are mapped and written.
+ */
+#define ZAP_PAGES	86
+
+/**
+ * era_insert() - map the page that a fault is about by an entry of 4 KiB
+ * @vmf: the fault, in a VMA that mapping_init_vma() has been told of
+ * @pool: the pool
+ * @index: of the page, which cannot leave meanwhile
+ *
+ * The kernel can take a reference to what is mapped so.
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index)
+{
+	return vmf_insert_page_mkwrite(vmf, pool_page(pool, index),
+				       vmf->flags & FAULT_FLAG_WRITE);
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/**
+ * era_insert_huge() - map a megablock by an entry of 2 MiB
+ * @vmf: as of a fault, with the entry's place in @pmd
+ * @pool: the pool
+ * @first: index of its first page; it cannot leave, and nobody frees or maps a part
+ *	of it meanwhile
+ * @write: whether it is for writing
+ *
+ * To write into a place that turns out to have a table is warned of, and a guard of
+ * madvise() can make one at any time; a new entry is writable without.
+ *
+ * Return: as a fault handler; VM_FAULT_FALLBACK if it has to be mapped by pages.
+ */
+vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write)
+{
+	struct folio *folio = folio_build(pool, first);
+
+	if (!folio)
+		return VM_FAULT_FALLBACK;
+	return vmf_insert_folio_pmd(vmf, folio, write && pmd_leaf(READ_ONCE(*vmf->pmd)));
+}
+#endif
+
+/**
+ * struct populate_state - what populate_entry() goes by
+ * @mm: whose table it is
+ * @page: the page that is next
+ * @entry: its entry
+ * @nr_entries: how many entries it made
+ * @nr_pages: how many of their pages nobody else maps
+ */
+struct populate_state {
+	struct mm_struct *mm;
+	struct page *page;
+	pte_t entry;
+	int nr_entries;
+	int nr_pages;
+};
+
+/* As insert_page_into_pte_locked(), but for what is counted once for all. */
+static int populate_entry(pte_t *slot, unsigned long address, void *data)
+{
+	struct populate_state *state = data;
+
+	if (pte_none(ptep_get(slot))) {
+		page_ref_inc(state->page);
+		state->nr_pages += atomic_inc_and_test(&state->page->_mapcount);
+		compat_set_pte_at(state->mm, address, slot, state->entry);
+		state->nr_entries++;
+	}
+	state->page++;
+	state->entry = compat_pte_next(state->entry);
+	return 0;
+}
+
+/* What add_mm_counter() does, which also traces and therefore is not for modules. */
+static void count_mapped(struct mm_struct *mm, struct page *page,
+			 const struct populate_state *state)
+{
+	percpu_counter_add(&mm->rss_stat[MM_FILEPAGES], state->nr_entries);
+	if (state->nr_pages)
+		lruvec_stat_mod_folio(page_folio(page), NR_FILE_MAPPED, state->nr_pages);
+}
+
+/* Of pages of order 0, all on one node. */
+static int populate_pages(struct vm_area_struct *vma, unsigned long address, struct page *page,
+			  u64 nr_pages)
+{
+	struct populate_state state = {
+		.mm = vma->vm_mm,
+		.page = page,
+		.entry = pte_mkyoung(mk_pte(page, vma->vm_page_prot)),
+	};
+	int ret;
+
+	ret = apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT, populate_entry,
+				  &state);
+	if (state.nr_entries)
+		count_mapped(vma->vm_mm, page, &state);
+	return ret;
+}
+
+/**
+ * era_populate_page() - era_populate() of one page
+ * @vma: the VMA
+ * @address: in it
+ * @pool: the pool
+ * @index: of the page
+ */
+void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct pool *pool,
+		       u64 index)
+{
+	populate_pages(vma, address, pool_page(pool, index), 1);
+}
+
+/**
+ * era_populate() - map pages by entries of 4 KiB ahead of faults
+ * @vma: a VMA that mapping_init_vma() has been told of; mmap_lock is held
+ * @address: in it
+ * @pool: the pool
+ * @first: index of the first page
+ * @nr_pages: how many, below one entry of the table of 2 MiB entries; they are
+ *	reserved and not published, so that none of them is mapped
+ *
+ * Where a fault has made an entry meanwhile it stays.
+ *
+ * Return: 0 or -errno; then some are mapped, and the rest is left for faults.
+ */
+int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool *pool, u64 first,
+		 u64 nr_pages)
+{
+	u64 block = round_down(first, SPAN_MAP_MEGABLOCK_PAGES);
+
+	/* A megablock that was one folio the last time, and has no place for a 2 MiB entry now. */
+	for (; block < first + nr_pages; block += SPAN_MAP_MEGABLOCK_PAGES)
+		if (pool_is_folio(pool, block) && !folio_take_apart(pool, block))
+			return -EBUSY;
+	return populate_pages(vma, address, pool_page(pool, first), nr_pages);
+}
+
+/**
+ * era_populate_spans() - era_populate() of spans whose entries are in one table
+ * @vma: the VMA
+ * @window: the address of index 0
+ * @pool: the pool
+ * @firsts: the first page of each span
+ * @nr: how many spans
+ * @nr_pages: of each span
+ *
+ * What locks a table is not for modules.
+ *
+ * Return: 0, for era_populate() is to be used.
+ */
+u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
+		       const u64 *firsts, u32 nr, u32 nr_pages)
+{
+	return 0;
+}
+
+/**
+ * era_take_apart() - make a folio pages of order 0
+ * @pool: the pool
+ * @first: index of its first page
+ *
+ * Return: false if it is mapped or pinned, or the kernel just looks at it.
+ */
+bool era_take_apart(struct pool *pool, u64 first)
+{
+	return folio_take_apart(pool, first);
+}
+
+/**
+ * era_hold_poisoned() - give a page the reference of a poisoned one
+ * @page: a page that is poisoned, or is going to be marked so
+ *
+ * Return: false if it has it already.
+ */
+bool era_hold_poisoned(struct page *page)
+{
+	return folio_hold_poisoned(page);
+}
+
+/**
+ * era_zap_pages() - how many pages are to be zapped in one go
+ * @pool: the pool
+ * @first: index of the first of them
+ * @nr_pages: at most so many
+ *
+ * Return: at least 1.
+ */
+u64 era_zap_pages(const struct pool *pool, u64 first, u64 nr_pages)
+{
+	if (nr_pages >= SPAN_MAP_MEGABLOCK_PAGES && IS_ALIGNED(first, SPAN_MAP_MEGABLOCK_PAGES) &&
+	    pool_is_folio(pool, first))
+		return SPAN_MAP_MEGABLOCK_PAGES;
+	return min_t(u64, nr_pages, ZAP_PAGES);
+}
