@@ -136,23 +136,47 @@ static inline void compat_flush_lost_translations(void)
 
 /*
  * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries,
- * for compat_unlock_table(). NULL, with no lock held, if there is none, or since
- * 6.5, where what locks one is not exported. sparse cannot follow a lock that
- * may be held, and is told of none.
+ * for compat_unlock_table(); NULL, with no lock held, if there is none. Since 6.5 what
+ * does this is not for modules; and a table may go while mmap_lock is held for reading,
+ * but does so under its lock, and is freed after a grace period. sparse cannot follow a
+ * lock that may be held, and is told of none.
  */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
 static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
 				       spinlock_t **lock)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd)) {
-		pte_t *entry = pte_offset_map_lock(mm, pmd, address, lock);
+	pmd_t table;
 
-		__release(*lock);
-		return entry;
-	}
-#endif
+	if (!pmd)
+		return NULL;
+	rcu_read_lock();
+	table = pmdp_get_lockless(pmd);
+	if (!pmd_present(table) || pmd_leaf(table) || pmd_bad(table))
+		goto unlock;
+	*lock = pte_lockptr(mm, &table);
+	spin_lock(*lock);
+	__release(*lock);
+	if (pmd_same(table, pmdp_get_lockless(pmd)))
+		return pte_offset_kernel(&table, address);
+	__acquire(*lock);
+	spin_unlock(*lock);
+unlock:
+	rcu_read_unlock();
 	return NULL;
 }
+#else
+static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+				       spinlock_t **lock)
+{
+	pte_t *entry;
+
+	if (!pmd || !pmd_present(*pmd) || pmd_bad(*pmd))
+		return NULL;
+	entry = pte_offset_map_lock(mm, pmd, address, lock);
+	__release(*lock);
+	return entry;
+}
+#endif
 
 static inline void compat_unlock_table(pte_t *entry, spinlock_t *lock)
 {

@@ -73,64 +73,20 @@ vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, b
 }
 #endif
 
-static inline pte_t devmap_entry(const struct vm_area_struct *vma, struct page *page)
+static __always_inline void make_devmap_entries(struct vm_area_struct *vma, pte_t *slot,
+						unsigned long address, struct page *page,
+						u64 nr_pages, void *made)
 {
 	pte_t entry = pfn_pte(page_to_pfn(page), vma->vm_page_prot);
 
-	return pte_mkyoung(pte_mkdirty(pte_mkdevmap(entry)));
-}
-
-/* Maps pages that follow each other, but for those that racing faults have mapped. */
-static inline void make_devmap_entries(struct mm_struct *mm, pte_t *slot, unsigned long address,
-				       pte_t entry, u64 nr_pages)
-{
+	entry = pte_mkyoung(pte_mkdirty(pte_mkdevmap(entry)));
 	for (;; slot++, address += PAGE_SIZE) {
 		if (pte_none(*slot))
-			compat_set_pte_at(mm, address, slot, entry);
+			compat_set_pte_at(vma->vm_mm, address, slot, entry);
 		if (!--nr_pages)
 			break;
 		entry = compat_pte_next(entry);
 	}
-}
-
-/* The entry to be made next by make_devmap_entry(). */
-struct next_entry {
-	struct mm_struct *mm;
-	pte_t entry;
-};
-
-static int make_devmap_entry(pte_t *slot, unsigned long address, void *data)
-{
-	struct next_entry *next = data;
-
-	make_devmap_entries(next->mm, slot, address, next->entry, 1);
-	next->entry = compat_pte_next(next->entry);
-	return 0;
-}
-
-/* Where no table can be locked. */
-static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
-				 unsigned long address, u64 nr_pages)
-{
-	struct next_entry next = { .mm = vma->vm_mm, .entry = devmap_entry(vma, page) };
-
-	return apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT, make_devmap_entry,
-				   &next);
-}
-
-/* Compiled twice, for a single page is the hot path. */
-static __always_inline int populate_devmap(struct vm_area_struct *vma, struct page *page,
-					   unsigned long address, u64 nr_pages)
-{
-	spinlock_t *lock;	/* of the table */
-	pte_t *slot = compat_lock_table(vma->vm_mm, table_find_pmd(vma->vm_mm, address), address,
-					&lock);
-
-	if (!slot)
-		return apply_devmap(vma, page, address, nr_pages);
-	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), nr_pages);
-	compat_unlock_table(slot, lock);
-	return 0;
 }
 
 /**
@@ -146,7 +102,7 @@ void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct
 	struct page *page = pool_page(pool, index);
 
 	if (pool_is_device(pool, index))
-		populate_devmap(vma, page, address, 1);
+		table_populate(vma, address, page, 1, make_devmap_entries, NULL);
 	else
 		vm_insert_page(vma, address, page);
 }
@@ -203,7 +159,7 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
 	struct page *page = pool_page(pool, first);
 
 	if (pool_is_device(pool, first))
-		return populate_devmap(vma, page, address, nr_pages);
+		return table_populate(vma, address, page, nr_pages, make_devmap_entries, NULL);
 	if (nr_pages == 1)
 		return vm_insert_page(vma, address, page);
 	return populate_pages(vma, page, address, nr_pages);
@@ -226,28 +182,10 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
 u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	unsigned long address = window + (*firsts << PAGE_SHIFT);
-	unsigned long bytes = (unsigned long)nr_pages << PAGE_SHIFT;
-	unsigned long start = max(vma->vm_start, address & PMD_MASK);
-	unsigned long end = min(vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
-	spinlock_t *lock;	/* of the table */
-	pte_t *slot;
-	u32 i = 0;
-
 	if (!pool_is_device(pool, *firsts))
 		return 0;
-	slot = compat_lock_table(vma->vm_mm, table_find_pmd(vma->vm_mm, start), start, &lock);
-	if (!slot)
-		return 0;
-	do {
-		make_devmap_entries(vma->vm_mm, slot + ((address - start) >> PAGE_SHIFT), address,
-				    devmap_entry(vma, pool_page(pool, firsts[i])), nr_pages);
-		if (++i == nr)
-			break;
-		address = window + (firsts[i] << PAGE_SHIFT);
-	} while (address >= start && address + bytes <= end);
-	compat_unlock_table(slot, lock);
-	return i;
+	return table_populate_spans(vma, window, pool, firsts, nr, nr_pages, make_devmap_entries,
+				    NULL);
 }
 
 /**

@@ -15,7 +15,7 @@
  * - vmf_insert_folio_pmd() counts what it maps in the process and in the folio. A mapping
  *   of which the kernel splits the entry forgets to take that off again unless it is
  *   DAX (vma_is_special_huge()), hence S_DAX in mapping_create().
- * - A zap takes off of the process, the page and the node what populate_entry()
+ * - A zap takes off of the process, the page and the node what make_entries()
  *   adds; what it finds written it marks as dirty, by page->mapping.
  */
 #include <linux/mm.h>
@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "era.h"
 #include "folio.h"
+#include "table.h"
 
 /*
  * Pages zapped in one go. The kernel holds the lock of their page table meanwhile, for
@@ -73,61 +74,55 @@ vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, b
 #endif
 
 /**
- * struct populate_state - what populate_entry() goes by
- * @mm: whose table it is
- * @page: the page that is next
- * @entry: its entry
- * @nr_entries: how many entries it made
- * @nr_pages: how many of their pages nobody else maps
+ * struct made - what entries add up to
+ * @nr_entries: how many were made
+ * @nr_pages: how many of their pages were mapped by nobody before
  */
-struct populate_state {
-	struct mm_struct *mm;
-	struct page *page;
-	pte_t entry;
+struct made {
 	int nr_entries;
 	int nr_pages;
 };
 
-/* As insert_page_into_pte_locked(), but for what is counted once for all. */
-static int populate_entry(pte_t *slot, unsigned long address, void *data)
+/* As insert_page_into_pte_locked(), of pages of order 0, but for what count_made() does. */
+static __always_inline void make_entries(struct vm_area_struct *vma, pte_t *slot,
+					 unsigned long address, struct page *page, u64 nr_pages,
+					 void *made)
 {
-	struct populate_state *state = data;
+	pte_t entry = pte_mkyoung(mk_pte(page, vma->vm_page_prot));
+	int nr_entries = 0, nr_new = 0;
 
-	if (pte_none(ptep_get(slot))) {
-		page_ref_inc(state->page);
-		state->nr_pages += atomic_inc_and_test(&state->page->_mapcount);
-		compat_set_pte_at(state->mm, address, slot, state->entry);
-		state->nr_entries++;
+	for (;; slot++, page++, address += PAGE_SIZE) {
+		if (pte_none(ptep_get(slot))) {
+			page_ref_inc(page);
+			nr_new += atomic_inc_and_test(&page->_mapcount);
+			compat_set_pte_at(vma->vm_mm, address, slot, entry);
+			nr_entries++;
+		}
+		if (!--nr_pages)
+			break;
+		entry = compat_pte_next(entry);
 	}
-	state->page++;
-	state->entry = compat_pte_next(state->entry);
-	return 0;
+	((struct made *)made)->nr_entries += nr_entries;
+	((struct made *)made)->nr_pages += nr_new;
 }
 
-/* What add_mm_counter() does, which also traces and therefore is not for modules. */
-static void count_mapped(struct mm_struct *mm, struct page *page,
-			 const struct populate_state *state)
+/* The first is what add_mm_counter() does, which also traces and so is not for modules. */
+static void count_made(struct vm_area_struct *vma, struct page *page, const struct made *made)
 {
-	percpu_counter_add(&mm->rss_stat[MM_FILEPAGES], state->nr_entries);
-	if (state->nr_pages)
-		lruvec_stat_mod_folio(page_folio(page), NR_FILE_MAPPED, state->nr_pages);
+	if (made->nr_entries)
+		percpu_counter_add(&vma->vm_mm->rss_stat[MM_FILEPAGES], made->nr_entries);
+	if (made->nr_pages)
+		lruvec_stat_mod_folio(page_folio(page), NR_FILE_MAPPED, made->nr_pages);
 }
 
-/* Of pages of order 0, all on one node. */
-static int populate_pages(struct vm_area_struct *vma, unsigned long address, struct page *page,
-			  u64 nr_pages)
+/* Compiled twice, for a single page is the hot path. */
+static __always_inline int populate(struct vm_area_struct *vma, unsigned long address,
+				    struct page *page, u64 nr_pages)
 {
-	struct populate_state state = {
-		.mm = vma->vm_mm,
-		.page = page,
-		.entry = pte_mkyoung(mk_pte(page, vma->vm_page_prot)),
-	};
-	int ret;
+	struct made made = {};
+	int ret = table_populate(vma, address, page, nr_pages, make_entries, &made);
 
-	ret = apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT, populate_entry,
-				  &state);
-	if (state.nr_entries)
-		count_mapped(vma->vm_mm, page, &state);
+	count_made(vma, page, &made);
 	return ret;
 }
 
@@ -141,7 +136,7 @@ static int populate_pages(struct vm_area_struct *vma, unsigned long address, str
 void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct pool *pool,
 		       u64 index)
 {
-	populate_pages(vma, address, pool_page(pool, index), 1);
+	populate(vma, address, pool_page(pool, index), 1);
 }
 
 /**
@@ -166,7 +161,7 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
 	for (; block < first + nr_pages; block += SPAN_MAP_MEGABLOCK_PAGES)
 		if (pool_is_folio(pool, block) && !folio_take_apart(pool, block))
 			return -EBUSY;
-	return populate_pages(vma, address, pool_page(pool, first), nr_pages);
+	return populate(vma, address, pool_page(pool, first), nr_pages);
 }
 
 /**
@@ -174,18 +169,23 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
  * @vma: the VMA
  * @window: the address of index 0
  * @pool: the pool
- * @firsts: the first page of each span
+ * @firsts: the first page of each span; the first of them lies in the VMA whole, and
+ *	below one entry of the table of 2 MiB entries
  * @nr: how many spans
- * @nr_pages: of each span
+ * @nr_pages: of each span, less than a megablock
  *
- * What locks a table is not for modules.
- *
- * Return: 0, for era_populate() is to be used.
+ * Return: how many spans, from the first on, are done; 0 if era_populate() is to be used.
  */
 u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	return 0;
+	struct made made = {};
+	u32 done = table_populate_spans(vma, window, pool, firsts, nr, nr_pages, make_entries,
+					&made);
+
+	if (done)
+		count_made(vma, pool_page(pool, *firsts), &made);
+	return done;
 }
 
 /**

@@ -220,7 +220,8 @@ int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32
 	if (!nr)
 		return -EDQUOT;
 	for (i = 0; IS_ENABLED(PAGESPAN_FOLIOS) && i < taken; i++)
-		split_folios(pool, pages[i], 1);
+		if (pool_is_folio(pool, pages[i]))
+			split_folios(pool, pages[i], 1);
 	return taken ?: -ENOMEM;
 }
 
