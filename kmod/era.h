@@ -28,4 +28,16 @@ bool era_take_apart(struct pool *pool, u64 first);
 bool era_hold_poisoned(struct page *page);
 u64 era_zap_pages(const struct pool *pool, u64 first, u64 nr_pages);
 
+/**
+ * era_fills_tables() - whether era_populate_spans() is of use
+ * @pool: the pool
+ * @index: of a page
+ *
+ * Return: true if it is for this page.
+ */
+static inline bool era_fills_tables(const struct pool *pool, u64 index)
+{
+	return IS_ENABLED(PAGESPAN_FOLIOS) || pool_is_device(pool, index);
+}
+
 #endif

@@ -175,15 +175,14 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
  * @nr: how many spans
  * @nr_pages: of each span
  *
- * Pages of another kind are in another piece, and so in another table.
+ * Only where era_fills_tables(). Pages of another kind are in another piece, and so in
+ * another table.
  *
- * Return: how many spans, from the first on, are done; 0 if era_populate() is to be used.
+ * Return: how many spans, from the first on, are done; 0 if there is no table.
  */
 u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	if (!pool_is_device(pool, *firsts))
-		return 0;
 	return table_populate_spans(vma, window, pool, firsts, nr, nr_pages, make_devmap_entries,
 				    NULL);
 }

@@ -229,19 +229,19 @@ static inline bool near_poisoned(const struct populate *populate, unsigned long 
  */
 static u32 populate_table(const struct populate *populate, const u64 *firsts, u32 nr, u32 nr_pages)
 {
+	struct pool *pool = populate->client->registry->pool;
 	struct vm_area_struct *vma = populate->vma;
 	unsigned long address = populate->window + (*firsts << PAGE_SHIFT);
 	unsigned long bytes = (unsigned long)nr_pages << PAGE_SHIFT;
 	unsigned long start, end;
 
-	if (!vma || bytes >= PMD_SIZE)
+	if (!vma || bytes >= PMD_SIZE || !era_fills_tables(pool, *firsts))
 		return 0;
 	start = max(vma->vm_start, address & PMD_MASK);
 	end = min(vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
 	if (address < start || address + bytes > end || near_poisoned(populate, start, end))
 		return 0;
-	return era_populate_spans(vma, populate->window, populate->client->registry->pool, firsts,
-				  nr, nr_pages);
+	return era_populate_spans(vma, populate->window, pool, firsts, nr, nr_pages);
 }
 
 /* How many pages of a range lie before the next VMA that might be a window. */
