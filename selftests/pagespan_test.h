@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,6 +234,35 @@ static inline char *client_window(int fd)
 {
 	return mmap(NULL, client_info(fd).nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		    fd, 0);
+}
+
+/*
+ * Has a part of the window left to children. Later kernels refuse that of a device's
+ * mapping; there a child that calls inherit() maps what it would have had.
+ */
+static inline int leave_to_children(void *pages, size_t bytes)
+{
+	return madvise(pages, bytes, MADV_DOFORK) && errno != EINVAL ? -1 : 0;
+}
+
+/* Of pages from an index on, in the child. */
+static inline bool inherit(int fd, void *pages, size_t bytes, uint64_t first)
+{
+	if (!msync(pages, bytes, MS_ASYNC))
+		return true;
+	return mmap(pages, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		    first * PAGE) == pages;
+}
+
+/* Whether this kernel maps a megablock as a folio, whose pages share a reference count. */
+static inline bool pages_share_a_count(void)
+{
+	struct utsname kernel;
+	int major, minor;
+
+	if (uname(&kernel) || sscanf(kernel.release, "%d.%d", &major, &minor) != 2)
+		abort();
+	return major > 6 || (major == 6 && minor >= 17);
 }
 
 static sigjmp_buf touch_failed;
