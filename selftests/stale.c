@@ -210,7 +210,7 @@ ACTION(madvise_dontneed_locked) { advise, MADV_DONTNEED_LOCKED };
 ACTION(madvise_free) { advise, MADV_FREE, GIVES(.all = -EINVAL) };
 ACTION(madvise_remove) { advise, MADV_REMOVE, GIVES(.all = -ENODEV) };
 ACTION(madvise_dontfork) { advise, MADV_DONTFORK };
-ACTION(madvise_dofork) { leave };
+ACTION(madvise_dofork) { let_inherit };
 ACTION(madvise_mergeable) { advise, MADV_MERGEABLE, NEEDS_KSM };
 ACTION(madvise_unmergeable) { advise, MADV_UNMERGEABLE, NEEDS_KSM };
 ACTION(madvise_hugepage) { advise, MADV_HUGEPAGE, NEEDS_THP };

@@ -326,7 +326,7 @@ static long exec_of_another(struct attack *attack, long unused)
 }
 
 /* To have the window left to children, or not. */
-static long leave(struct attack *attack, long unused)
+static long let_inherit(struct attack *attack, long unused)
 {
 	return or_errno(leave_to_children(attack->base, bytes_of(attack)));
 }
