@@ -72,6 +72,16 @@ static inline unsigned long *compat_page_flags(struct page *page)
 #define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head)
 #endif
 
+/* The device of a page of ZONE_DEVICE is its folio's since 6.14. */
+static inline struct dev_pagemap *compat_page_pgmap(const struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+	return page_pgmap(page);
+#else
+	return page->pgmap;
+#endif
+}
+
 /* vm_flags_mod() came in 6.3; vm_flags is written directly before. */
 static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 				       unsigned long clear)

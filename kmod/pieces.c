@@ -32,6 +32,7 @@
 #include <linux/vmalloc.h>
 
 #include "address_space.h"
+#include "check.h"
 #include "era.h"
 #include "pool.h"
 
@@ -210,14 +211,15 @@ free_piece:
 	return ERR_PTR(ret);
 }
 
-/* Of a piece nobody owns, maps or pins a page of. */
-static void take_folios_apart(struct pool *pool, const struct pool_piece *piece)
+/* Makes pages that nobody owns, maps or pins what they were when they came; how many are not. */
+static u64 restore(struct pool *pool, const struct pool_piece *piece)
 {
 	u64 index = round_down(piece->first, BLOCK_PAGES);
 
 	for (; index < piece->first + piece->nr_pages; index += BLOCK_PAGES)
 		while (pool_is_folio(pool, index) && !era_take_apart(pool, index))
 			cond_resched();
+	return check_pages(pool, piece);
 }
 
 static void give_back(struct pool_piece *piece)
@@ -234,7 +236,7 @@ static void give_back_all(struct pool *pool)
 	list_for_each_entry_safe(piece, next, &pool->pieces, siblings) {
 		list_del(&piece->siblings);
 		if (pool->blocks)
-			take_folios_apart(pool, piece);
+			restore(pool, piece);
 		give_back(piece);
 	}
 }
@@ -622,12 +624,40 @@ void pool_readmit(struct pool *pool, struct pool_piece *piece)
 void pool_remove(struct pool *pool, struct pool_piece *piece)
 {
 	lockdep_assert_held(&pool->resize_lock);
-	take_folios_apart(pool, piece);
+	restore(pool, piece);
 	write_blocks(pool, piece, false);
 	count(pool, piece, -piece->nr_pages);
 	list_del_rcu(&piece->siblings);
 	synchronize_rcu();
 	give_back(piece);
+}
+
+/**
+ * pool_check() - look for free pages that are not as they came
+ * @pool: the pool
+ * @checked: where to put how many were looked at: those of the pieces that are wholly free
+ *
+ * What is looked at cannot be had meanwhile.
+ *
+ * Context: process context; sleeps.
+ * Return: how many were found, as the kernel log says too.
+ */
+u64 pool_check(struct pool *pool, u64 *checked)
+{
+	struct pool_piece *piece;
+	u64 faults = 0;
+
+	*checked = 0;
+	mutex_lock(&pool->resize_lock);
+	list_for_each_entry(piece, &pool->pieces, siblings) {
+		if (piece->withdrawn || !withdraw(pool, piece))
+			continue;
+		faults += restore(pool, piece);
+		*checked += piece->nr_pages;
+		pool_readmit(pool, piece);
+	}
+	mutex_unlock(&pool->resize_lock);
+	return faults;
 }
 
 /**

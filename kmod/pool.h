@@ -184,6 +184,7 @@ void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u3
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
+u64 pool_check(struct pool *pool, u64 *checked);
 s64 pool_find(const struct pool *pool, unsigned long pfn);
 u64 pool_next_poisoned(const struct pool_piece *piece, u64 offset);
 u64 pool_poisoned_pages(const struct pool *pool);

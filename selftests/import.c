@@ -114,8 +114,8 @@ static int ask(int importer, struct importer_list *list)
 }
 
 /*
- * Whether a graphics driver lets a process write. It is refused at once, or by a later
- * kernel when the process maps what the driver has imported.
+ * Whether a graphics driver lets a process write. It is refused at once; or by a later
+ * kernel, which asks only when the pages are used, the process cannot map what was imported.
  */
 static bool vgem_writes(int vgem, int dmabuf)
 {
@@ -125,7 +125,7 @@ static bool vgem_writes(int vgem, int dmabuf)
 	if (vgem_import(vgem, dmabuf, &map.handle) == -EACCES)
 		return false;
 	if (ioctl(vgem, DRM_IOCTL_MODE_MAP_DUMB, &map))
-		return true;
+		return errno != EINVAL;
 	pages = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, vgem, map.offset);
 	return pages != MAP_FAILED || errno != EACCES;
 }

@@ -265,6 +265,39 @@ static inline bool pages_share_a_count(void)
 	return major > 6 || (major == 6 && minor >= 17);
 }
 
+/*
+ * When a test program ends, every free page of the pool has to be as it came; the module
+ * says in the kernel log if one is not.
+ */
+static inline bool free_pages_are_as_they_came(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/pagespan/check", "r");
+	unsigned long long faults = 0;
+	bool told;
+
+	if (!file)
+		return true;
+	told = fscanf(file, "%llu", &faults) == 1;
+	fclose(file);
+	return told && !faults;
+}
+
+static pid_t test_program;
+
+static __attribute__((constructor)) void begin_program(void)
+{
+	test_program = getpid();
+}
+
+static __attribute__((destructor)) void end_program(void)
+{
+	if (getpid() == test_program && !free_pages_are_as_they_came()) {
+		printf("# free pages are not as they came, see the kernel log\n");
+		fflush(stdout);
+		_exit(1);
+	}
+}
+
 static sigjmp_buf touch_failed;
 
 static inline void touch_handler(int signal)
