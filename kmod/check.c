@@ -20,9 +20,9 @@
 /* Pages that are told of, of all that are not as they should be. */
 #define TOLD_MOST	4
 
-/* What only a page that somebody else uses has; the second page of a folio among others. */
+/* What only a page has that somebody else uses, or that is the first or second of a folio. */
 #define WRONG_MARKS	(BIT(PG_locked) | BIT(PG_writeback) | BIT(PG_head) | BIT(PG_lru) | \
-			 BIT(PG_active) | BIT(PG_workingset) | BIT(PG_reclaim) | BIT(PG_private))
+			 BIT(PG_active) | BIT(PG_reclaim) | BIT(PG_private))
 
 /* What is wrong with a page, NULL if nothing is. */
 static const char *find_fault(const struct pool *pool, const struct pool_piece *piece, u64 index)
@@ -68,8 +68,8 @@ u64 check_pages(const struct pool *pool, const struct pool_piece *piece)
 		if (!pool_page_is_poisoned(pool, index))
 			fault = find_fault(pool, piece, index);
 		if (fault && faults++ < TOLD_MOST)
-			pr_err("page %llu is free and has %s that a free page has not\n", index,
-			       fault);
+			pr_err("page %llu is free and has %s that a free page has not, flags %#lx\n",
+			       index, fault, *compat_page_flags(pool_page(pool, index)));
 		if (!(index % SPAN_MAP_MEGABLOCK_PAGES))
 			cond_resched();
 	}
