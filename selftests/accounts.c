@@ -6,9 +6,11 @@
  * is missing, or by a page that is given away while it is used. What each page
  * has when nobody owns it the module looks at itself, see pagespan_test.h.
  */
+#define _GNU_SOURCE
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "../kselftest_harness.h"
 #include "pagespan_test.h"
 
 #define MEGABLOCK	512
