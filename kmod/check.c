@@ -15,6 +15,7 @@
 
 #include "check.h"
 #include "compat.h"
+#include "era.h"
 #include "pool.h"
 
 /* Pages that are told of, of all that are not as they should be. */
@@ -35,7 +36,7 @@ static const char *find_fault(const struct pool *pool, const struct pool_piece *
 		return "marks";
 	if (page_ref_count(page) != 1)
 		return "references";
-	if (atomic_read(&page->_mapcount) != -1)
+	if (atomic_read(&page->_mapcount) != ERA_UNMAPPED)
 		return "map count";
 	if (page->mapping != pool->mapping || (place && place != index))
 		return "place";

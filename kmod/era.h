@@ -14,6 +14,13 @@
 
 #include "pool.h"
 
+/*
+ * The map count of a page of the pool that no entry maps. Where the first entry of a page
+ * and the last are counted for the system, of which that would be the half of what an
+ * entry costs, the pool counts as a mapping.
+ */
+#define ERA_UNMAPPED	(IS_ENABLED(PAGESPAN_FOLIOS) ? 0 : -1)
+
 vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index);
 vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write);
 

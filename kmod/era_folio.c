@@ -15,12 +15,16 @@
  * - vmf_insert_folio_pmd() counts what it maps in the process and in the folio. A mapping
  *   of which the kernel splits the entry forgets to take that off again unless it is
  *   DAX (vma_is_special_huge()), hence S_DAX in mapping_create().
- * - A zap takes off of the process, the page and the node what make_entries()
- *   adds; what it finds written it marks as dirty, by page->mapping.
+ * - A zap takes off of the process and the page what make_entries() adds; what it
+ *   finds written it marks as dirty, by page->mapping.
+ * - The first mapping of a page and the last are counted for its node, one by one. A
+ *   page of the pool has one more, ERA_UNMAPPED, the pool's; so the pool's pages
+ *   are no part of "Mapped" in /proc/meminfo, as they are not with devmap entries, and
+ *   /proc/PID/smaps tells of 4 KiB entries as shared with somebody. Of folios it
+ *   does not, for a 2 MiB entry is counted once.
  */
 #include <linux/mm.h>
 #include <linux/percpu_counter.h>
-#include <linux/vmstat.h>
 
 #include "compat.h"
 #include "era.h"
@@ -73,28 +77,21 @@ vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, b
 }
 #endif
 
-/**
- * struct made - what entries add up to
- * @nr_entries: how many were made
- * @nr_pages: how many of their pages were mapped by nobody before
+/*
+ * As insert_page_into_pte_locked(), of pages of order 0, but for what count_made() does.
+ * How many were made is added to @made.
  */
-struct made {
-	int nr_entries;
-	int nr_pages;
-};
-
-/* As insert_page_into_pte_locked(), of pages of order 0, but for what count_made() does. */
 static __always_inline void make_entries(struct vm_area_struct *vma, pte_t *slot,
 					 unsigned long address, struct page *page, u64 nr_pages,
 					 void *made)
 {
 	pte_t entry = pte_mkyoung(mk_pte(page, vma->vm_page_prot));
-	int nr_entries = 0, nr_new = 0;
+	int nr_entries = 0;
 
 	for (;; slot++, page++, address += PAGE_SIZE) {
 		if (pte_none(ptep_get(slot))) {
 			page_ref_inc(page);
-			nr_new += atomic_inc_and_test(&page->_mapcount);
+			atomic_inc(&page->_mapcount);	/* never the first, see ERA_UNMAPPED */
 			compat_set_pte_at(vma->vm_mm, address, slot, entry);
 			nr_entries++;
 		}
@@ -102,27 +99,23 @@ static __always_inline void make_entries(struct vm_area_struct *vma, pte_t *slot
 			break;
 		entry = compat_pte_next(entry);
 	}
-	((struct made *)made)->nr_entries += nr_entries;
-	((struct made *)made)->nr_pages += nr_new;
+	*(int *)made += nr_entries;
 }
 
-/* The first is what add_mm_counter() does, which also traces and so is not for modules. */
-static void count_made(struct vm_area_struct *vma, struct page *page, const struct made *made)
+/* What add_mm_counter() does, which also traces and so is not for modules. */
+static inline void count_made(struct vm_area_struct *vma, int made)
 {
-	if (made->nr_entries)
-		percpu_counter_add(&vma->vm_mm->rss_stat[MM_FILEPAGES], made->nr_entries);
-	if (made->nr_pages)
-		lruvec_stat_mod_folio(page_folio(page), NR_FILE_MAPPED, made->nr_pages);
+	percpu_counter_add(&vma->vm_mm->rss_stat[MM_FILEPAGES], made);
 }
 
 /* Compiled twice, for a single page is the hot path. */
 static __always_inline int populate(struct vm_area_struct *vma, unsigned long address,
 				    struct page *page, u64 nr_pages)
 {
-	struct made made = {};
+	int made = 0;
 	int ret = table_populate(vma, address, page, nr_pages, make_entries, &made);
 
-	count_made(vma, page, &made);
+	count_made(vma, made);
 	return ret;
 }
 
@@ -182,12 +175,11 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
 u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	struct made made = {};
+	int made = 0;
 	u32 done = table_populate_spans(vma, window, pool, firsts, nr, nr_pages, make_entries,
 					&made);
 
-	if (done)
-		count_made(vma, pool_page(pool, *firsts), &made);
+	count_made(vma, made);
 	return done;
 }
 
