@@ -19,7 +19,7 @@
  * and the last are counted for the system, of which that would be the half of what an
  * entry costs, the pool counts as a mapping.
  */
-#define ERA_UNMAPPED	(IS_ENABLED(PAGESPAN_FOLIOS) ? 0 : -1)
+#define ERA_UNMAPPED	(PAGESPAN_FOLIOS ? 0 : -1)
 
 vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index);
 vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write);
@@ -44,7 +44,7 @@ u64 era_zap_pages(const struct pool *pool, u64 first, u64 nr_pages);
  */
 static inline bool era_fills_tables(const struct pool *pool, u64 index)
 {
-	return IS_ENABLED(PAGESPAN_FOLIOS) || pool_is_device(pool, index);
+	return PAGESPAN_FOLIOS || pool_is_device(pool, index);
 }
 
 #endif

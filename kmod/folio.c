@@ -17,6 +17,7 @@
  * again whether it still has what it looked for. So all counts are 0 from the first
  * store to the last.
  */
+#include <linux/bitops.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
 #include <linux/spinlock.h>
@@ -34,13 +35,12 @@
 			 BIT(PG_partially_mapped))
 
 static_assert(FOLIO_ORDER == PMD_SHIFT - PAGE_SHIFT);
-static_assert(FOLIO_PAGES <= INT_MAX);
-static_assert(SECOND_ORDER >= FOLIO_ORDER);
+static_assert((FOLIO_ORDER & ~SECOND_ORDER) == 0);
 /* A tail has its head where a page of a device has its device, and nothing else of a page has. */
 static_assert(offsetof(struct folio, pgmap) == offsetof(struct page, COMPAT_HEAD_MEMBER));
 static_assert(offsetof(struct folio, _flags_1) == sizeof(struct page));
 static_assert(offsetof(struct folio, _deferred_list) >= 2 * sizeof(struct page));
-/* What a second page alone has lies in its mapping, its index and its private field, or in _nr_pages. */
+/* What a second page alone has lies in its mapping, index and private field, or in _nr_pages. */
 static_assert(offsetof(struct folio, _large_mapcount) >=
 	      sizeof(struct page) + offsetof(struct page, COMPAT_HEAD_MEMBER) + sizeof(long));
 static_assert(offsetofend(struct folio, _mm_ids) <=
@@ -63,19 +63,19 @@ static bool freeze_pages(struct page *page)
 	return false;
 }
 
-/* As prep_compound_page(), of pages whose counts are 0. */
+/* As prep_compound_page(), of pages whose counts are 0. One may become poisoned meanwhile. */
 static void compose(struct page *page)
 {
 	struct folio *folio = (struct folio *)page;
 	int i;
 
-	__SetPageHead(page);
+	set_bit(PG_head, compat_page_flags(page));
 	for (i = 1; i < FOLIO_PAGES; i++) {
 		page[i].mapping = TAIL_MAPPING;
 		compat_set_compound_head(page + i, page, FOLIO_ORDER);
 	}
-	*compat_page_flags(page + 1) = (*compat_page_flags(page + 1) & ~SECOND_MARKS) |
-				       FOLIO_ORDER | BIT(PG_large_rmappable);
+	set_mask_bits(compat_page_flags(page + 1), SECOND_MARKS,
+		      FOLIO_ORDER | BIT(PG_large_rmappable));
 	folio->_nr_pages = FOLIO_PAGES;
 	atomic_set(&folio->_large_mapcount, -1);
 	atomic_set(&folio->_nr_pages_mapped, 0);
@@ -124,7 +124,7 @@ static void decompose(struct page *page, struct dev_pagemap *pgmap)
 	pgoff_t index = folio->index;
 	int i;
 
-	*compat_page_flags(page + 1) &= ~SECOND_MARKS;
+	set_mask_bits(compat_page_flags(page + 1), SECOND_MARKS, 0UL);
 	folio->_nr_pages = 0;
 	for (i = FOLIO_PAGES - 1; i > 0; i--) {
 		struct folio *small = (struct folio *)(page + i);
@@ -135,7 +135,7 @@ static void decompose(struct page *page, struct dev_pagemap *pgmap)
 		small->private = NULL;
 		page_ref_unfreeze(page + i, pool_is_held(page + i) ? 2 : 1);
 	}
-	__ClearPageHead(page);
+	clear_bit(PG_head, compat_page_flags(page));
 	page_ref_unfreeze(page, pool_is_held(page) ? 2 : 1);
 }
 

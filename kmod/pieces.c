@@ -129,7 +129,7 @@ bool pool_kernel_is_huge(void)
 /* Whether whole megablocks of a source get 2 MiB entries. */
 static bool is_huge(const struct pool_source *source)
 {
-	return pool_kernel_is_huge() && (source->zone_device || IS_ENABLED(PAGESPAN_FOLIOS));
+	return pool_kernel_is_huge() && (source->zone_device || PAGESPAN_FOLIOS);
 }
 
 /* The words of a piece's megablocks; a part of one takes no 2 MiB entry. */
@@ -782,7 +782,7 @@ const char *pool_why_not_huge(const struct pool *pool)
 	for (i = 0; i < ARRAY_SIZE(sources); i++)
 		if (is_huge(sources[i]) && READ_ONCE(pool->source_pages[sources[i]->id]))
 			return NULL;
-	return "pages of the running system would share one reference count in a 2 MiB page";
+	return "pages of the running system have none before Linux 6.17";
 }
 
 /**

@@ -2,9 +2,9 @@
 /*
  * The pool: which of the reserved pages are free. pieces.c says where they are.
  *
- * Every page keeps order 0 and a reference count of its own, with a baseline of
- * 1 that is the pool's. A higher count means that somebody maps or pins the
- * page.
+ * Every page has order 0 and a reference count of its own, but for those of a
+ * megablock that is a folio, see pool.h, which have one together. The baseline is 1, the
+ * pool's. A higher count means that somebody maps or pins the page, or the folio.
  *
  * What is freed is mostly asked for again at once and in the same size, so the
  * last few short spans freed are parked, outside the span map. An allocation of
@@ -219,7 +219,7 @@ int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32
 	spin_unlock(&pool->lock);
 	if (!nr)
 		return -EDQUOT;
-	for (i = 0; IS_ENABLED(PAGESPAN_FOLIOS) && i < taken; i++)
+	for (i = 0; PAGESPAN_FOLIOS && i < taken; i++)
 		if (pool_is_folio(pool, pages[i]))
 			split_folios(pool, pages[i], 1);
 	return taken ?: -ENOMEM;
@@ -358,12 +358,13 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	u64 end = first + nr_pages;
 	u64 part;
 
-	if (!IS_ENABLED(PAGESPAN_FOLIOS))
+	if (!PAGESPAN_FOLIOS)
 		return pages_pinned(pool_page(pool, first), nr_pages);
 	if (pool_next_split(pool, first, first, end) < end)
 		return true;
 	for (; first < end; first += part) {
-		part = min(end - first, SPAN_MAP_MEGABLOCK_PAGES - first % SPAN_MAP_MEGABLOCK_PAGES);
+		part = min(end - first,
+			   SPAN_MAP_MEGABLOCK_PAGES - first % SPAN_MAP_MEGABLOCK_PAGES);
 		if (pages_pinned(pool_page(pool, first), pool_is_folio(pool, first) ? 1 : part))
 			return true;
 	}

@@ -294,7 +294,7 @@ static inline void pool_set_poisoned(struct pool *pool, u64 index)
  */
 static inline bool pool_is_folio(const struct pool *pool, u64 index)
 {
-	return IS_ENABLED(PAGESPAN_FOLIOS) && pool_block(pool, index) & BIT(POOL_BLOCK_FOLIO);
+	return PAGESPAN_FOLIOS && pool_block(pool, index) & BIT(POOL_BLOCK_FOLIO);
 }
 
 /**
@@ -311,7 +311,7 @@ static inline u64 pool_next_split(const struct pool *pool, u64 index, u64 first,
 {
 	u64 block;
 
-	if (!IS_ENABLED(PAGESPAN_FOLIOS))
+	if (!PAGESPAN_FOLIOS)
 		return U64_MAX;
 	for (block = round_down(index, SPAN_MAP_MEGABLOCK_PAGES); block < end;
 	     block += SPAN_MAP_MEGABLOCK_PAGES)

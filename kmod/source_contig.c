@@ -3,9 +3,8 @@
  * Pages from the running system: one physically contiguous range which
  * alloc_contig_range() empties by moving away what is in use there.
  *
- * No boot parameter, any size, but mapped with 4 KiB pages only: a 2 MiB entry
- * over ordinary pages would need a compound page, whose neighbours share one
- * reference count, so that nobody could tell which of them is pinned.
+ * No boot parameter, any size, but where there are devmap entries, see era.h, mapped
+ * with 4 KiB pages only: those are for ZONE_DEVICE pages.
  */
 #include <linux/gfp.h>
 #include <linux/memory_hotplug.h>

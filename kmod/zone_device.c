@@ -3,8 +3,8 @@
  * ZONE_DEVICE pages for memory that the kernel does not use.
  *
  * memremap_pages() gives them struct pages, each with a reference count of its
- * own. So they can be mapped by 2 MiB entries, which hold no reference, and still
- * be pinned page by page.
+ * own. So where there are devmap entries, see era.h, they can be mapped by 2 MiB
+ * entries, which hold no reference, and still be pinned page by page.
  *
  * The struct pages go when the piece is given back, and with them the mark of a
  * page that is poisoned. So a resource of the page alone is left behind in its

@@ -195,6 +195,10 @@ FIXTURE_VARIANT(action)
 #define GIVES_BEFORE(major, minor, ...) \
 	.gives = { { __VA_ARGS__ }, { .since = KERNEL(major, minor) } }
 
+/* What is not where it is to be; a 2 MiB entry of a folio is not looked at. */
+#define REFUSES_TO_STAY \
+	.gives = { { .of[HUGE ... PLAIN] = -EIO }, { KERNEL(6, 17), .of[PLAIN] = -EIO } }
+
 #define NEEDS_KSM		.needs = "/sys/kernel/mm/ksm"
 #define NEEDS_THP		.needs = "/sys/kernel/mm/transparent_hugepage"
 
@@ -259,10 +263,7 @@ ACTION(remap_file_pages) { remap_page, .state = PAGE_REPLACED };
 ACTION(mbind) { bind_to };
 ACTION(mbind_to_another_node) { bind_to, 1 };
 ACTION(mbind_strictly) { bind_strictly };
-ACTION(mbind_strictly_to_another_node) {
-	bind_strictly, 1,
-	.gives = { { .of[HUGE ... PLAIN] = -EIO }, { KERNEL(6, 17), .of[PLAIN] = -EIO } },
-};
+ACTION(mbind_strictly_to_another_node) { bind_strictly, 1, REFUSES_TO_STAY };
 ACTION(migrate_pages) { migrate, 0, OUTSIDE };
 ACTION(migrate_pages_to_another_node) { migrate, 1, OUTSIDE };
 ACTION(move_pages) { move_to, 0, OUTSIDE, GIVES(.all = -EFAULT) };

@@ -289,7 +289,9 @@ static void pagespan_alloc_afresh(struct bench *bench)
 		{bench->firsts[0] + PART + 1, MEGABLOCK - PART - 1},
 	};
 	struct pagespan_free free = {
-		.size = sizeof(free), .count = 2, .ranges = (uintptr_t)rest,
+		.size = sizeof(free),
+		.count = 2,
+		.ranges = (uintptr_t)rest,
 	};
 
 	if (bench->address) {
@@ -524,8 +526,7 @@ static const struct workload pagespan_workloads[] = {
 	{"1 of 512 pages, aligned", &megablock,
 	 &(const struct method){.flags = POPULATE,
 				.prepare = prepare_client,
-				.phases = {pagespan_alloc_afresh, touch_span,
-					   pagespan_free_part}}},
+				.phases = {pagespan_alloc_afresh, touch_span, pagespan_free_part}}},
 	{"512 pages, unaligned, untouched", &megablock,
 	 &(const struct method){.flags = POPULATE,
 				.prepare = prepare_unaligned,
