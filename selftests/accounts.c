@@ -155,6 +155,36 @@ TEST_F(accounts, counts_of_the_system_come_back)
 	}
 }
 
+/* One by one, with all others of the pool, though its pages had one entry. */
+TEST_F(accounts, free_megablock_that_was_mapped_whole_is_given_out_in_pages)
+{
+	static uint64_t pages[PAGESPAN_MAX_COUNT];
+	struct pagespan_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = PAGESPAN_ALLOC_POPULATE,
+		.nr_pages = 1,
+		.align_pages = 1,
+		.count = PAGESPAN_MAX_COUNT,
+		.spans = (uintptr_t)pages,
+		.window = (uintptr_t)self->window,
+	};
+	long block = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
+				     self->window);
+	int given, seen = 0;
+
+	ASSERT_LE(0, block);
+	memset(self->window + block * PAGE, 5, MEGABLOCK * PAGE);
+	ASSERT_EQ(0, client_free(self->fd, block, MEGABLOCK));
+	while ((given = ioctl(self->fd, PAGESPAN_ALLOC, &alloc)) > 0) {
+		for (int i = 0; i < given; i++) {
+			seen += pages[i] - block < MEGABLOCK;
+			EXPECT_EQ(0, touch(self->window + pages[i] * PAGE, 6));
+		}
+	}
+	EXPECT_EQ(MEGABLOCK, seen);
+	EXPECT_EQ(0, client_info(self->fd).free_pages);
+}
+
 /* What a page has that somebody owned, when nobody does. */
 TEST_F(accounts, free_pages_are_as_they_came)
 {
