@@ -161,41 +161,37 @@ static long take_all(int fd)
 	static uint64_t pages[PAGESPAN_MAX_COUNT];
 	long taken = 0, given;
 
-	while ((given = client_alloc_bulk(fd, 1, PAGESPAN_MAX_COUNT, pages)) > 0)
+	while ((given = client_alloc_bulk(fd, 1, PAGESPAN_MAX_COUNT, pages, 0)) > 0)
 		taken += given;
 	return taken;
 }
 
-/* To two clients, though its pages had one entry. */
+/* To two clients, though its pages had one entry: what one frees does not wait for the other. */
 TEST_F(accounts, free_megablock_that_was_mapped_whole_is_given_out_in_pages)
 {
 	static uint64_t pages[100];
-	struct pagespan_alloc alloc = {
-		.size = sizeof(alloc),
-		.flags = PAGESPAN_ALLOC_POPULATE,
-		.nr_pages = 1,
-		.align_pages = 1,
-		.count = ARRAY_SIZE(pages),
-		.spans = (uintptr_t)pages,
-		.window = (uintptr_t)self->window,
-	};
 	long block = client_alloc_ex(self->fd, MEGABLOCK, MEGABLOCK, PAGESPAN_ALLOC_POPULATE,
 				     self->window);
 	int other = client_open();
+	char *theirs = client_window(other);
 
 	ASSERT_LE(0, block);
+	ASSERT_NE(MAP_FAILED, theirs);
 	memset(self->window + block * PAGE, 5, MEGABLOCK * PAGE);
 	ASSERT_LT(0, take_all(other));
 	ASSERT_EQ(0, client_free(self->fd, block, MEGABLOCK));
-	ASSERT_EQ(ARRAY_SIZE(pages), ioctl(self->fd, PAGESPAN_ALLOC, &alloc));
+	ASSERT_EQ(ARRAY_SIZE(pages), client_alloc_bulk(self->fd, 1, ARRAY_SIZE(pages), pages, 0));
 	EXPECT_EQ(MEGABLOCK - ARRAY_SIZE(pages), take_all(other));
 	for (int i = 0; i < ARRAY_SIZE(pages); i++) {
 		ASSERT_GT(MEGABLOCK, pages[i] - block);
 		EXPECT_EQ(0, touch(self->window + pages[i] * PAGE, 6));
 	}
+	for (long index = block; index < block + MEGABLOCK; index++)
+		touch(theirs + index * PAGE, 7);
 	for (int i = 0; i < ARRAY_SIZE(pages); i++)
 		EXPECT_EQ(0, client_free_one(self->fd, pages[i]));
 	EXPECT_EQ(0, client_info(self->fd).quarantined_pages);
+	munmap(theirs, self->nr_pages * PAGE);
 	close(other);
 }
 
