@@ -77,7 +77,7 @@ has_pagespanctl() {
 }
 
 program_runs_on_spans() {
-	PAGESPAN_BACKEND=memory "$tmp/root/usr/bin/pagespan-run" --stats bash -c : 2>"$tmp/stats" &&
+	PAGESPAN_BACKEND=memory "$tmp/root/usr/bin/pagespan-run" --stats bash -c 'printf -v x %9000000s' 2>"$tmp/stats" &&
 		grep -q '^pagespan: spans allocated [1-9]' "$tmp/stats"
 }
 
