@@ -110,7 +110,7 @@ demo: ## codeindex in a VM, on the kernel headers or on INPUT=DIR
 test: ## every test; ends in "N passed, N failed"
 	@selftests/run all
 
-test-quick: ## the tests that take less than two minutes together
+test-quick: ## the tests for the inner loop, some three minutes together
 	@selftests/run quick
 
 test-debug: ## the kselftests on kernels with KASAN, lockdep and fault injection, and with KCSAN, built once
