@@ -39,6 +39,8 @@ slow_tests=(
 	a_hang_is_a_failure_and_shows_the_console
 	three_machines_may_stop_at_boot
 	a_machine_that_stops_at_boot_is_replaced
+	a_kernel_in_trouble_at_boot_is_replaced
+	three_kernels_in_trouble_at_boot_are_a_failure
 	a_warning_on_the_console_is_a_failure
 	a_message_of_each_level_of_error_is_a_failure
 	messages_below_error_and_those_of_programs_pass
@@ -449,6 +451,27 @@ a_machine_that_stops_at_boot_is_replaced() {
 	expect_status 0
 	expect_out replaced
 	expect_err 'did not start init within 20 s; another machine tries'
+}
+
+# The first kernel gets no files, so nothing to run, and panics.
+a_kernel_in_trouble_at_boot_is_replaced() {
+	# shellcheck disable=SC2016 # of that script
+	qemu_is 'if [ ! -e '"$work/tripped"' ]; then : >'"$work/tripped"'
+			for word; do shift; case $word in *initramfs) continue ;; -initrd) continue ;; esac; set -- "$@" "$word"; done
+		fi; exec $qemu "$@"'
+	PATH=$work/bin:$PATH run -- echo replaced
+	expect_status 0
+	expect_out replaced
+	expect_err 'in trouble before it started init (<0>'
+	[ "$(grep -c 'another machine tries' "$work/err")" = 1 ] || broken "there were not two machines"
+}
+
+three_kernels_in_trouble_at_boot_are_a_failure() {
+	run --append 'rdinit=/nothing root=/dev/none' -- true
+	expect_status 125
+	[ "$(grep -c 'another machine tries' "$work/err")" = 2 ] || broken "there were not three machines"
+	expect_err 'panicked'
+	expect_err 'Kernel panic - not syncing'
 }
 
 a_panic_is_a_failure() {
