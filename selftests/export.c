@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "exported.h"
 #include "pagespan_test.h"
 #include "reader.h"

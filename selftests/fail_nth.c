@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "fault_injection.h"
 #include "importer.h"
 #include "pagespan_test.h"

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <linux/dma-buf.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "exported.h"
 #include "importer.h"
 #include "reader.h"

@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 #define SPAN		16

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Bad input: every refusal that <linux/pagespan.h> documents, and that it changes nothing. */
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 FIXTURE(client)

@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 #define OWNER		1001

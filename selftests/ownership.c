@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who owns which pages: allocation, any-subset free, zeroing between clients, return at close. */
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 FIXTURE(pair)

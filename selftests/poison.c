@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "poison.h"
 #include "random.h"
 

@@ -2,7 +2,7 @@
 /* Populating windows, 2 MiB mappings, allocation of one page by value and at an index. */
 #include <sys/resource.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 #define MEGABLOCK	512

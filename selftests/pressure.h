@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 /* In milliseconds: how long others are waited for, how often they are asked, as documented. */

@@ -3,7 +3,7 @@
 #ifndef PAGESPAN_READER_H
 #define PAGESPAN_READER_H
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "exported.h"
 
 FIXTURE(reader)

@@ -13,7 +13,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 #include "stale.h"
 #include "stale_actions.h"

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 #define SECONDS		5

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 #define MEGABLOCK	512

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "harness.h"
 #include "pagespan_test.h"
 
 FIXTURE(window)
