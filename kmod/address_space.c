@@ -21,6 +21,7 @@
 #include <linux/sched.h>
 
 #include "address_space.h"
+#include "era.h"
 
 #define PAGESPAN_MAGIC	0x70737061	/* "pspa" */
 
@@ -81,7 +82,8 @@ void address_space_destroy(struct address_space *mapping)
 	atomic_dec(&nr_address_spaces);
 }
 
-static void write_mapping(unsigned long pfn, u64 nr_pages, struct address_space *mapping)
+static void write_mapping(unsigned long pfn, u64 nr_pages, struct address_space *mapping,
+			  int mapcount)
 {
 	unsigned long end = pfn + nr_pages;
 
@@ -90,6 +92,7 @@ static void write_mapping(unsigned long pfn, u64 nr_pages, struct address_space 
 
 		folio->mapping = mapping;
 		folio->index = 0;
+		atomic_set(&folio->_mapcount, mapcount);
 		if (!(pfn % SPAN_MAP_MEGABLOCK_PAGES))
 			cond_resched();
 	}
@@ -107,7 +110,7 @@ static void write_mapping(unsigned long pfn, u64 nr_pages, struct address_space 
  */
 void address_space_add(struct address_space *mapping, unsigned long pfn, u64 nr_pages)
 {
-	write_mapping(pfn, nr_pages, mapping);
+	write_mapping(pfn, nr_pages, mapping, ERA_UNMAPPED);
 }
 
 /**
@@ -115,11 +118,12 @@ void address_space_add(struct address_space *mapping, unsigned long pfn, u64 nr_
  * @pfn: page frame of the first page; nobody maps or pins one
  * @nr_pages: how many
  *
- * The kernel takes no ordinary page back that belongs to an address space.
+ * The kernel takes no ordinary page back that belongs to an address space, or that
+ * counts as mapped.
  *
  * Context: process context; sleeps.
  */
 void address_space_remove(unsigned long pfn, u64 nr_pages)
 {
-	write_mapping(pfn, nr_pages, NULL);
+	write_mapping(pfn, nr_pages, NULL, -1);
 }

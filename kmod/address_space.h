@@ -29,7 +29,9 @@ void address_space_remove(unsigned long pfn, u64 nr_pages);
  */
 static inline void address_space_place(struct page *page, u64 index, u64 id)
 {
-	page_folio(page)->index = id * SPAN_MAP_MAX_PAGES + index;
+	struct folio *folio = page_folio(page);
+
+	folio->index = id * SPAN_MAP_MAX_PAGES + index - folio_page_idx(folio, page);
 }
 
 #endif

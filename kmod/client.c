@@ -34,6 +34,7 @@
  *	registry->clients_lock > client->lock
  *	mmap_lock > client->lock > registry->owners.split_lock
  *	pool->resize_lock > registry->owners.split_lock
+ *	quarantine->walk_lock > registry->clients_lock
  *	quarantine->walk_lock > pool->lock
  *	quarantine->walk_lock > quarantine->lock
  *	quarantine->walk_lock > registry->cgroup.lock
@@ -577,7 +578,7 @@ static u32 query_page(const struct client *client, u64 index)
 		state = PAGESPAN_QUERY_OWNED;
 	else if (word == owner_word(client->id, OWNER_QUARANTINED))
 		state = PAGESPAN_QUERY_QUARANTINED;
-	if (state && page_private(pool_page(registry->pool, index)))
+	if (state && atomic_read(&registry->pool->exports[index]))
 		state |= PAGESPAN_QUERY_EXPORTED;
 	if (state && pool_page_is_poisoned(registry->pool, index))
 		state |= PAGESPAN_QUERY_POISONED;

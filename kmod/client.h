@@ -122,6 +122,7 @@ u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
 long client_free_page(struct client *client, u64 index);
 int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);
 bool client_unmap(struct registry *registry, u64 id, u64 index);
+bool client_take_apart(struct registry *registry, u64 index);
 
 /**
  * client_owns() - whether a client may touch pages

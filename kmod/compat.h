@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What differs between the kernels that one source serves: 6.1 to 6.12. */
+/* What differs between the kernels that one source serves: 6.1 to 7.3. */
 #ifndef PAGESPAN_COMPAT_H
 #define PAGESPAN_COMPAT_H
 
 #include <linux/err.h>
+#include <linux/gfp.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 
 #include <asm/tlbflush.h>
 
@@ -22,6 +24,63 @@ static inline void memunmap_pages(struct dev_pagemap *pgmap)
 {
 }
 #endif
+
+/* A name space is a string since 6.13, a word before. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define COMPAT_IMPORT_NS(name)	MODULE_IMPORT_NS(#name)
+#else
+#define COMPAT_IMPORT_NS(name)	MODULE_IMPORT_NS(name)
+#endif
+
+/* The queue for work that any CPU may do has another name since 6.18, and the old one warns. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define compat_unbound_wq	system_dfl_wq
+#else
+#define compat_unbound_wq	system_unbound_wq
+#endif
+
+/*
+ * What alloc_contig_range() is told of the range: a migrate type, which it becomes if
+ * the call fails, or since 6.17 for whom it is. Both are integers, and 1, the type of
+ * movable pages, would say for a contiguous memory allocator.
+ */
+#ifdef ACR_FLAGS_NONE
+#define COMPAT_CONTIG_FLAGS	ACR_FLAGS_NONE
+#else
+#define COMPAT_CONTIG_FLAGS	MIGRATE_MOVABLE
+#endif
+
+/* The flags of a page are in a structure since 6.18. */
+static inline unsigned long *compat_page_flags(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return &page->flags.f;
+#else
+	return &page->flags;
+#endif
+}
+
+/*
+ * Where a tail page has its head, and how that is written: since 7.0 the order goes into
+ * it as well.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define COMPAT_HEAD_MEMBER	compound_info
+#define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head, order)
+#else
+#define COMPAT_HEAD_MEMBER	compound_head
+#define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head)
+#endif
+
+/* The device of a page of ZONE_DEVICE is its folio's since 6.14. */
+static inline struct dev_pagemap *compat_page_pgmap(const struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+	return page_pgmap(page);
+#else
+	return page->pgmap;
+#endif
+}
 
 /* vm_flags_mod() came in 6.3; vm_flags is written directly before. */
 static inline void compat_vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
@@ -87,23 +146,47 @@ static inline void compat_flush_lost_translations(void)
 
 /*
  * The locked table of 4 KiB entries below an entry of the table of 2 MiB entries,
- * for compat_unlock_table(). NULL, with no lock held, if there is none, or since
- * 6.5, where what locks one is not exported. sparse cannot follow a lock that
- * may be held, and is told of none.
+ * for compat_unlock_table(); NULL, with no lock held, if there is none. Since 6.5 what
+ * does this is not for modules; and a table may go while mmap_lock is held for reading,
+ * but does so under its lock, and is freed after a grace period. sparse cannot follow a
+ * lock that may be held, and is told of none.
  */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
 static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
 				       spinlock_t **lock)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	if (pmd && pmd_present(*pmd) && !pmd_bad(*pmd)) {
-		pte_t *entry = pte_offset_map_lock(mm, pmd, address, lock);
+	pmd_t table;
 
-		__release(*lock);
-		return entry;
-	}
-#endif
+	if (!pmd)
+		return NULL;
+	rcu_read_lock();
+	table = pmdp_get_lockless(pmd);
+	if (!pmd_present(table) || pmd_leaf(table) || pmd_bad(table))
+		goto unlock;
+	*lock = pte_lockptr(mm, &table);
+	spin_lock(*lock);
+	__release(*lock);
+	if (pmd_same(table, pmdp_get_lockless(pmd)))
+		return pte_offset_kernel(&table, address);
+	__acquire(*lock);
+	spin_unlock(*lock);
+unlock:
+	rcu_read_unlock();
 	return NULL;
 }
+#else
+static inline pte_t *compat_lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+				       spinlock_t **lock)
+{
+	pte_t *entry;
+
+	if (!pmd || !pmd_present(*pmd) || pmd_bad(*pmd))
+		return NULL;
+	entry = pte_offset_map_lock(mm, pmd, address, lock);
+	__release(*lock);
+	return entry;
+}
+#endif
 
 static inline void compat_unlock_table(pte_t *entry, spinlock_t *lock)
 {

@@ -4,8 +4,8 @@
  *
  * The dma-buf holds a reference to each of its pages, so they are quarantined
  * like any pinned page if they are freed before it is released, and never
- * reassigned before. How many dma-bufs a page is in is counted in its private
- * field, for PAGESPAN_QUERY to tell.
+ * reassigned before. How many dma-bufs a page is in is counted, for PAGESPAN_QUERY
+ * to tell.
  *
  * Whether it may be written is what its file says. A process can map the file no
  * other way then, but a driver that imports a dma-buf may map it for those who
@@ -20,6 +20,8 @@
 #include <linux/slab.h>
 
 #include "client.h"
+#include "compat.h"
+#include "era.h"
 #include "export.h"
 #include "mapping.h"
 
@@ -69,9 +71,9 @@ static struct page *export_page(const struct export *export, u32 i)
 	return pool_page(export->registry->pool, export->first + i);
 }
 
-static atomic_long_t *export_count(struct page *page)
+static atomic_t *export_count(const struct export *export, u32 i)
 {
-	return (atomic_long_t *)&page->private;
+	return &export->registry->pool->exports[export->first + i];
 }
 
 static bool is_writable(const struct dma_buf *dmabuf)
@@ -85,10 +87,8 @@ static void put_pages(struct export *export, u32 nr_pages)
 	u32 i;
 
 	for (i = 0; i < nr_pages; i++) {
-		struct page *page = export_page(export, i);
-
-		atomic_long_dec(export_count(page));
-		put_page(page);
+		atomic_dec(export_count(export, i));
+		put_page(export_page(export, i));
 		if (!(i % EXPORT_PIECE))
 			cond_resched();
 	}
@@ -231,7 +231,7 @@ static vm_fault_t export_fault(struct vm_fault *vmf)
 	page = export_page(export, vmf->pgoff);
 	if (PageHWPoison(page))
 		return VM_FAULT_HWPOISON;
-	ret = mapping_insert_page(vmf, export->registry->pool, export->first + vmf->pgoff);
+	ret = era_insert(vmf, export->registry->pool, export->first + vmf->pgoff);
 	if (!PageHWPoison(page))
 		return ret;
 	/* It became poisoned just now, and may have been taken out of mappings before. */
@@ -320,7 +320,7 @@ static bool get_piece(struct client *client, const struct export *export, u32 fi
 	owned = client_owns(client, export->first + first, nr_pages);
 	for (i = first; owned && i < first + nr_pages; i++) {
 		get_page(export_page(export, i));
-		atomic_long_inc(export_count(export_page(export, i)));
+		atomic_inc(export_count(export, i));
 	}
 	up_read(&client->lock);
 	return owned;
@@ -400,4 +400,4 @@ free_export:
 	return ret;
 }
 
-MODULE_IMPORT_NS(DMA_BUF);
+COMPAT_IMPORT_NS(DMA_BUF);

@@ -14,6 +14,7 @@
 
 #include "client.h"
 #include "compat.h"
+#include "era.h"
 #include "stats.h"
 
 /* Pages handled between two looks at the scheduler: a megablock. */
@@ -29,20 +30,15 @@
 #define GROUP_RANGES		64
 #define GROUP_PAGES		(4 * FREE_PIECE)
 
-/*
- * Pages zapped in one go, of the running system's and of ZONE_DEVICE. The kernel
- * holds the lock of their page table meanwhile, for 40,000 and 25,000 instructions
- * if all of them are mapped and written.
- */
+/* So few mapped pages are zapped in one go, whatever they are. */
 #define ZAP_PAGES		86
-#define ZAP_DEVICE_PAGES	256
 
 static inline bool pinned(const struct client *client, u64 first, u64 nr_pages)
 {
 	const struct pool *pool = client->registry->pool;
 
 	if (nr_pages == 1)
-		return page_ref_count(pool_page(pool, first)) != 1;
+		return page_ref_count(pool_page(pool, first)) != 1 || pool_is_folio(pool, first);
 	return pool_pinned(pool, first, nr_pages);
 }
 
@@ -141,17 +137,6 @@ static __always_inline void settle(struct client *client, u64 first, u64 nr_page
 	stats_count(STATS_FREE, free, client->id, first, nr_pages);
 }
 
-/* How many of the pages from one on are to be zapped in one go. */
-static u64 zap_piece(struct pool *pool, u64 first, u64 nr_pages)
-{
-	if (!pool_is_device(pool, first))
-		return min_t(u64, nr_pages, ZAP_PAGES);
-	if (nr_pages >= SPAN_MAP_MEGABLOCK_PAGES && IS_ALIGNED(first, SPAN_MAP_MEGABLOCK_PAGES) &&
-	    pool_is_mapped(pool, first))
-		return SPAN_MAP_MEGABLOCK_PAGES;
-	return min_t(u64, nr_pages, ZAP_DEVICE_PAGES - first % ZAP_DEVICE_PAGES);
-}
-
 /* Takes pages out of every mapping; at most nr_mapped of them are in one. */
 static void zap(struct client *client, u64 first, u64 nr_pages, u64 nr_mapped)
 {
@@ -161,7 +146,7 @@ static void zap(struct client *client, u64 first, u64 nr_pages, u64 nr_mapped)
 	for (; first < end; first += piece) {
 		piece = end - first;
 		if (nr_mapped > ZAP_PAGES)
-			piece = zap_piece(client->registry->pool, first, piece);
+			piece = era_zap_pages(client->registry->pool, first, piece);
 		unmap_mapping_pages(client->window, first, piece, true);
 	}
 }
@@ -197,6 +182,29 @@ static void flush_translations(struct client *client, u64 first, u64 nr_pages)
 	clear_mapped(pool, index, first + nr_pages - index);
 }
 
+/* Unmaps a folio and takes it apart; false if something holds it. */
+static bool unmap_and_take_apart(struct client *client, u64 first)
+{
+	lockdep_assert_held_write(&client->lock);
+	unmap_mapping_pages(client->window, first, FREE_PIECE, true);
+	return era_take_apart(client->registry->pool, first);
+}
+
+/*
+ * Takes the folios apart that pages do not leave with as a whole. Under the lock, so that
+ * no fault maps what stays meanwhile; where something holds one anyway, its pages are
+ * quarantined.
+ */
+static inline void split_folios(struct client *client, u64 first, u64 nr_pages)
+{
+	const struct pool *pool = client->registry->pool;
+	u64 end = first + nr_pages;
+	u64 block = pool_next_split(pool, first, first, end);
+
+	for (; block < end; block = pool_next_split(pool, block + FREE_PIECE, first, end))
+		unmap_and_take_apart(client, block);
+}
+
 /**
  * client_free_page() - free a page of a client
  * @client: the client
@@ -219,6 +227,8 @@ long client_free_page(struct client *client, u64 index)
 	down_write(&client->lock);
 	owned = owner_change(&registry->owners, index, owner_word(client->id, OWNER_OWNED),
 			     owner_word(client->id, OWNER_FREE));
+	if (owned)
+		split_folios(client, index, 1);
 	up_write(&client->lock);
 	if (!owned)
 		return -EINVAL;
@@ -290,6 +300,8 @@ static void leave_together(struct client *client, struct group *group, u32 nr)
 		group->nr_pages += nr_pages;
 		end = first + nr_pages;
 	}
+	for (range = group->ranges; range < group->ranges + group->nr; range++)
+		split_folios(client, range->first, range->nr_pages);
 	up_write(&client->lock);
 }
 
@@ -377,6 +389,16 @@ static u64 next_owned(struct client *client, u64 index, u64 *run)
 	return index;
 }
 
+/* split_folios() of a client whose windows are gone. */
+static void split_unmapped_folios(struct pool *pool, u64 first, u64 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 block = pool_next_split(pool, first, first, end);
+
+	for (; block < end; block = pool_next_split(pool, block + FREE_PIECE, first, end))
+		era_take_apart(pool, block);
+}
+
 /**
  * client_destroy() - free everything a client owns, and close it
  * @client: a client that no file descriptor and no mapping refers to
@@ -397,6 +419,7 @@ void client_destroy(struct client *client)
 		if (WARN_ON(index == U64_MAX))
 			break;
 		owner_write(&registry->owners, index, run, owner_word(client->id, OWNER_FREE));
+		split_unmapped_folios(registry->pool, index, run);
 		clear_mapped(registry->pool, index, run);
 		settle(client, index, run);
 		index += run;
@@ -444,10 +467,46 @@ bool client_unmap(struct registry *registry, u64 id, u64 index)
 		/* Faults and frees that began before end, or do not begin before this ends. */
 		down_write(&client->lock);
 		owned = client_owns(client, index, 1);
+		if (owned && pool_is_folio(registry->pool, index))
+			unmap_and_take_apart(client, round_down(index, FREE_PIECE));
 		up_write(&client->lock);
 	}
 	if (owned)
 		unmap_mapping_pages(client->window, index, 1, true);
 	mutex_unlock(&registry->clients_lock);
 	return owned;
+}
+
+/**
+ * client_take_apart() - take the folio of a quarantined page apart, if it is in one
+ * @registry: where its client is registered
+ * @index: of the page, which stays quarantined meanwhile
+ *
+ * The client may own other pages of the folio, and have them mapped: they are
+ * unmapped.
+ *
+ * Context: process context.
+ * Return: false if something holds the folio.
+ */
+bool client_take_apart(struct registry *registry, u64 index)
+{
+	u64 first = round_down(index, FREE_PIECE);
+	struct client *client;
+	bool apart;
+
+	if (!pool_is_folio(registry->pool, index))
+		return true;
+	if (pool_folio_is_pinned(registry->pool, first))
+		return false;
+	mutex_lock(&registry->clients_lock);
+	client = find_open(registry, owner_id(owner_read(&registry->owners, index)));
+	if (client) {
+		down_write(&client->lock);
+		apart = unmap_and_take_apart(client, first);
+		up_write(&client->lock);
+	} else {
+		apart = era_take_apart(registry->pool, first);
+	}
+	mutex_unlock(&registry->clients_lock);
+	return apart;
 }

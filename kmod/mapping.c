@@ -7,9 +7,9 @@
  * nobody else's; unmap_mapping_range() finds them in every process, children
  * that undid VM_DONTCOPY included.
  *
- * Pages of the running system are mapped by reference, ZONE_DEVICE pages by
- * devmap entries that hold none; a megablock of those that the client owns whole
- * gets one 2 MiB entry.
+ * What is common to all kernels is here: which mapping is a window, who may touch a
+ * page, and the order of checks and locks. How an entry is made is era.h's. A
+ * megablock that the client owns whole gets one 2 MiB entry, if it can have one.
  *
  * What the kernel has read of a slot for a 2 MiB entry before it calls a fault
  * handler may be stale by then. A huge fault holds client->lock for writing, so
@@ -18,18 +18,15 @@
  * for pages that are not published: as long as there is one in a megablock no
  * fault gets a 2 MiB entry for it.
  */
-#include <linux/pfn.h>
-#include <linux/pfn_t.h>
+#include <linux/pgtable.h>
 
 #include "address_space.h"
 #include "client.h"
 #include "compat.h"
+#include "era.h"
 #include "mapping.h"
 #include "stats.h"
-
-/* Pages mapped by reference in one call, and put into the call's array at a time. */
-#define POPULATE_BATCH	96
-#define POPULATE_STRIDE	16
+#include "table.h"
 
 static const struct vm_operations_struct mapping_vm_ops;
 
@@ -61,35 +58,6 @@ void mapping_destroy(struct address_space *mapping)
 	address_space_destroy(mapping);
 }
 
-static pfn_t devmap_pfn(struct page *page)
-{
-	return phys_to_pfn_t(PFN_PHYS(page_to_pfn(page)), PFN_DEV | PFN_MAP);
-}
-
-static inline bool is_huge(pmd_t entry)
-{
-	return pmd_trans_huge(entry) || pmd_devmap(entry);
-}
-
-/**
- * mapping_insert_page() - map the page that a fault is about by an entry of 4 KiB
- * @vmf: the fault, in a VMA that mapping_init_vma() has been told of
- * @pool: the pool
- * @index: of the page, which cannot leave meanwhile
- *
- * The kernel can take a reference to what is mapped so.
- *
- * Return: as a fault handler.
- */
-vm_fault_t mapping_insert_page(struct vm_fault *vmf, const struct pool *pool, u64 index)
-{
-	struct page *page = pool_page(pool, index);
-
-	if (pool_is_device(pool, index))
-		return vmf_insert_mixed(vmf->vma, vmf->address, devmap_pfn(page));
-	return vmf_insert_page(vmf->vma, vmf->address, page);
-}
-
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct client *client = vmf->vma->vm_private_data;
@@ -105,32 +73,14 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 		ret = VM_FAULT_SIGBUS;
 	else if (PageHWPoison(pool_page(pool, index)))
 		ret = VM_FAULT_HWPOISON;
-	else if (is_huge(READ_ONCE(*vmf->pmd)))
+	else if (pmd_leaf(READ_ONCE(*vmf->pmd)))
 		ret = VM_FAULT_NOPAGE;
 	else
-		ret = mapping_insert_page(vmf, pool, index);
+		ret = era_insert(vmf, pool, index);
 	up_read(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
 		stats_count(STATS_FAULT, fault, client->id, index, 1);
 	return ret;
-}
-
-/* The entry for an address in the table of 2 MiB entries, NULL if there is no such table. */
-static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
-{
-	pgd_t *pgd = pgd_offset(mm, address);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(*pgd) || pgd_bad(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, address);
-	if (p4d_none(*p4d) || p4d_bad(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, address);
-	if (pud_none(*pud) || pud_bad(*pud))
-		return NULL;
-	return pmd_offset(pud, address);
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
@@ -152,11 +102,8 @@ static bool huge_slot(struct client *client, struct vm_area_struct *vma, unsigne
 
 static vm_fault_t insert_huge(struct client *client, struct vm_fault *vmf, u64 first, bool write)
 {
-	struct pool *pool = client->registry->pool;
-
-	pool_set_mapped(pool, first);
 	WRITE_ONCE(client->had_huge, true);
-	return vmf_insert_pfn_pmd(vmf, devmap_pfn(pool_page(pool, first)), write);
+	return era_insert_huge(vmf, client->registry->pool, first, write);
 }
 
 static COMPAT_HUGE_FAULT(mapping_huge_fault)
@@ -171,7 +118,7 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 	down_write(&client->lock);
 	slot = READ_ONCE(*vmf->pmd);
 	if (client_owns(client, first, HPAGE_PMD_NR) &&
-	    pool_is_huge(client->registry->pool, first) && (pmd_none(slot) || is_huge(slot)))
+	    pool_is_huge(client->registry->pool, first) && (pmd_none(slot) || pmd_leaf(slot)))
 		ret = insert_huge(client, vmf, first, vmf->flags & FAULT_FLAG_WRITE);
 	up_write(&client->lock);
 	if (ret == VM_FAULT_NOPAGE)
@@ -195,10 +142,10 @@ static bool populate_huge(struct client *client, struct vm_area_struct *vma, uns
 
 	if (!huge_slot(client, vma, address, &first))
 		return false;
-	vmf.pmd = find_pmd(vma->vm_mm, address);
+	vmf.pmd = table_find_pmd(vma->vm_mm, address);
 	if (!vmf.pmd) {
 		handle_mm_fault(vma, address, FAULT_FLAG_WRITE, NULL);
-		vmf.pmd = find_pmd(vma->vm_mm, address);
+		vmf.pmd = table_find_pmd(vma->vm_mm, address);
 	}
 	if (!vmf.pmd || !pmd_none(*vmf.pmd))
 		return false;
@@ -230,68 +177,6 @@ static inline struct vm_area_struct *find_window(struct client *client, unsigned
 	return NULL;
 }
 
-static inline pte_t devmap_entry(const struct vm_area_struct *vma, struct page *page)
-{
-	pte_t entry = pfn_pte(page_to_pfn(page), vma->vm_page_prot);
-
-	return pte_mkyoung(pte_mkdirty(pte_mkdevmap(entry)));
-}
-
-/* Maps pages that follow each other, but for those that racing faults have mapped. */
-static inline void make_devmap_entries(struct mm_struct *mm, pte_t *slot, unsigned long address,
-				       pte_t entry, u64 nr_pages)
-{
-	for (;; slot++, address += PAGE_SIZE) {
-		if (pte_none(*slot))
-			compat_set_pte_at(mm, address, slot, entry);
-		if (!--nr_pages)
-			break;
-		entry = compat_pte_next(entry);
-	}
-}
-
-/* The entry to be made next by make_devmap_entry(). */
-struct next_entry {
-	struct mm_struct *mm;
-	pte_t entry;
-};
-
-static int make_devmap_entry(pte_t *slot, unsigned long address, void *data)
-{
-	struct next_entry *next = data;
-
-	make_devmap_entries(next->mm, slot, address, next->entry, 1);
-	next->entry = compat_pte_next(next->entry);
-	return 0;
-}
-
-/* Where no table can be locked. */
-static noinline int apply_devmap(struct vm_area_struct *vma, struct page *page,
-				 unsigned long address, u64 nr_pages)
-{
-	struct next_entry next = { .mm = vma->vm_mm, .entry = devmap_entry(vma, page) };
-
-	return apply_to_page_range(vma->vm_mm, address, nr_pages << PAGE_SHIFT, make_devmap_entry,
-				   &next);
-}
-
-/*
- * For pages below one entry of the table of 2 MiB entries. Compiled twice, for a
- * single page is the hot path.
- */
-static __always_inline int populate_devmap(struct vm_area_struct *vma, struct page *page,
-					   unsigned long address, u64 nr_pages)
-{
-	spinlock_t *lock;	/* of the table */
-	pte_t *slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, address), address, &lock);
-
-	if (!slot)
-		return apply_devmap(vma, page, address, nr_pages);
-	make_devmap_entries(vma->vm_mm, slot, address, devmap_entry(vma, page), nr_pages);
-	compat_unlock_table(slot, lock);
-	return 0;
-}
-
 /**
  * mapping_populate_page() - mapping_populate() of one page
  * @client: the client
@@ -308,10 +193,8 @@ void mapping_populate_page(struct client *client, unsigned long window, u64 inde
 	if (pool_block_is_poisoned(pool, index) || !lock_mm(mm))
 		return;
 	vma = find_window(client, address, index);
-	if (vma && pool_is_device(pool, index))
-		populate_devmap(vma, pool_page(pool, index), address, 1);
-	else if (vma)
-		vm_insert_page(vma, address, pool_page(pool, index));
+	if (vma)
+		era_populate_page(vma, address, pool, index);
 	mmap_read_unlock(mm);
 }
 
@@ -342,71 +225,23 @@ static inline bool near_poisoned(const struct populate *populate, unsigned long 
 
 /*
  * Maps the spans, from the first on, that lie in the table of 4 KiB entries of the
- * first one, if that can be locked; how many they are. Pages of another kind are in
- * another piece, and so in another table.
+ * first one, if that can be done in one go; how many they are.
  */
 static u32 populate_table(const struct populate *populate, const u64 *firsts, u32 nr, u32 nr_pages)
 {
-	const struct pool *pool = populate->client->registry->pool;
+	struct pool *pool = populate->client->registry->pool;
 	struct vm_area_struct *vma = populate->vma;
 	unsigned long address = populate->window + (*firsts << PAGE_SHIFT);
 	unsigned long bytes = (unsigned long)nr_pages << PAGE_SHIFT;
 	unsigned long start, end;
-	spinlock_t *lock;	/* of the table */
-	pte_t *slot;
-	u32 i = 0;
 
-	if (!vma || bytes >= PMD_SIZE || !pool_is_device(pool, *firsts))
+	if (!vma || bytes >= PMD_SIZE || !era_fills_tables(pool, *firsts))
 		return 0;
 	start = max(vma->vm_start, address & PMD_MASK);
 	end = min(vma->vm_end, (address & PMD_MASK) + PMD_SIZE);
 	if (address < start || address + bytes > end || near_poisoned(populate, start, end))
 		return 0;
-	slot = compat_lock_table(vma->vm_mm, find_pmd(vma->vm_mm, start), start, &lock);
-	if (!slot)
-		return 0;
-	do {
-		make_devmap_entries(vma->vm_mm, slot + ((address - start) >> PAGE_SHIFT), address,
-				    devmap_entry(vma, pool_page(pool, firsts[i])), nr_pages);
-		if (++i == nr)
-			break;
-		address = populate->window + (firsts[i] << PAGE_SHIFT);
-	} while (address >= start && address + bytes <= end);
-	compat_unlock_table(slot, lock);
-	return i;
-}
-
-/* Without a branch for each; what is beyond the batch is not looked at. */
-static __always_inline void fill_stride(struct page **pages, struct page *page)
-{
-	int i;
-
-#pragma GCC unroll 16
-	for (i = 0; i < POPULATE_STRIDE; i++)
-		pages[i] = page + i;
-}
-
-static int populate_pages(struct vm_area_struct *vma, struct page *page, unsigned long address,
-			  u64 nr_pages)
-{
-	struct page *pages[POPULATE_BATCH];
-
-	while (nr_pages) {
-		unsigned long batch = min_t(u64, nr_pages, POPULATE_BATCH);
-		unsigned long left = batch;
-		unsigned long i;
-		int ret;
-
-		for (i = 0; i < batch; i += POPULATE_STRIDE)
-			fill_stride(&pages[i], page + i);
-		ret = vm_insert_pages(vma, address, pages, &left);
-		if (ret)
-			return ret;
-		address += batch << PAGE_SHIFT;
-		page += batch;
-		nr_pages -= batch;
-	}
-	return 0;
+	return era_populate_spans(vma, populate->window, pool, firsts, nr, nr_pages);
 }
 
 /* How many pages of a range lie before the next VMA that might be a window. */
@@ -430,7 +265,6 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 	unsigned long address = populate->window + (first << PAGE_SHIFT);
 	struct pool *pool = populate->client->registry->pool;
 	struct vm_area_struct *vma = populate->vma;
-	int ret;
 
 	if (!vma || address < vma->vm_start || address >= vma->vm_end) {
 		vma = find_window(populate->client, address, first);
@@ -444,13 +278,7 @@ static u64 populate_part(struct populate *populate, u64 first, u64 nr_pages)
 		return nr_pages;
 	if (nr_pages == PMD_SIZE >> PAGE_SHIFT && populate_huge(populate->client, vma, address))
 		return nr_pages;
-	if (pool_is_device(pool, first))
-		ret = populate_devmap(vma, pool_page(pool, first), address, nr_pages);
-	else if (nr_pages == 1)
-		ret = vm_insert_page(vma, address, pool_page(pool, first));
-	else
-		ret = populate_pages(vma, pool_page(pool, first), address, nr_pages);
-	return ret ? 0 : nr_pages;
+	return era_populate(vma, address, pool, first, nr_pages) ? 0 : nr_pages;
 }
 
 /* Maps what it can of pages that follow each other; false to give up. */

@@ -7,13 +7,11 @@
 #include <linux/mm.h>
 
 struct client;
-struct pool;
 
 struct address_space *mapping_create(u64 nr_pages);
 void mapping_destroy(struct address_space *mapping);
 int mapping_mmap(struct client *client, struct vm_area_struct *vma);
 int mapping_init_vma(struct vm_area_struct *vma, unsigned long set, unsigned long clear);
-vm_fault_t mapping_insert_page(struct vm_fault *vmf, const struct pool *pool, u64 index);
 struct client *mapping_client(const struct vm_area_struct *vma);
 void mapping_populate_page(struct client *client, unsigned long window, u64 index);
 void mapping_populate(struct client *client, unsigned long window, const u64 *firsts, u32 nr,

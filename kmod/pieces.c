@@ -32,10 +32,12 @@
 #include <linux/vmalloc.h>
 
 #include "address_space.h"
+#include "check.h"
+#include "era.h"
 #include "pool.h"
 
 #define BLOCK_PAGES	((u64)SPAN_MAP_MEGABLOCK_PAGES)
-#define PAGES_TO_MB(n)	((n) >> (20 - PAGE_SHIFT))
+#define PAGES_IN_MB(n)	((n) >> (20 - PAGE_SHIFT))
 
 /* How long what may take long is tried in one call. */
 #define TAKE_TIMEOUT	(8 * HZ)
@@ -124,6 +126,12 @@ bool pool_kernel_is_huge(void)
 	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && has_transparent_hugepage();
 }
 
+/* Whether whole megablocks of a source get 2 MiB entries. */
+static bool is_huge(const struct pool_source *source)
+{
+	return pool_kernel_is_huge() && (source->zone_device || PAGESPAN_FOLIOS);
+}
+
 /* The words of a piece's megablocks; a part of one takes no 2 MiB entry. */
 static void write_blocks(struct pool *pool, const struct pool_piece *piece, bool present)
 {
@@ -136,8 +144,7 @@ static void write_blocks(struct pool *pool, const struct pool_piece *piece, bool
 
 		if (piece->source->zone_device)
 			word |= POOL_BLOCK_DEVICE;
-		if (piece->source->zone_device && pool_kernel_is_huge() && index >= piece->first &&
-		    index + BLOCK_PAGES <= end)
+		if (is_huge(piece->source) && index >= piece->first && index + BLOCK_PAGES <= end)
 			word |= POOL_BLOCK_HUGE;
 		WRITE_ONCE(pool->blocks[index / BLOCK_PAGES], present ? word : 0);
 	}
@@ -198,10 +205,21 @@ free_piece:
 	if (ret == -ENOSPC)
 		pool_why(request,
 			 "the index space, which max_mb= sets, has no room for %llu MiB in one piece",
-			 PAGES_TO_MB(request->nr_pages));
+			 PAGES_IN_MB(request->nr_pages));
 	else if (ret == -EINTR)
 		pool_why(request, "interrupted by a signal");
 	return ERR_PTR(ret);
+}
+
+/* Makes pages that nobody owns, maps or pins what they were when they came; how many are not. */
+static u64 restore(struct pool *pool, const struct pool_piece *piece)
+{
+	u64 index = round_down(piece->first, BLOCK_PAGES);
+
+	for (; index < piece->first + piece->nr_pages; index += BLOCK_PAGES)
+		while (pool_is_folio(pool, index) && !era_take_apart(pool, index))
+			cond_resched();
+	return check_pages(pool, piece);
 }
 
 static void give_back(struct pool_piece *piece)
@@ -217,6 +235,8 @@ static void give_back_all(struct pool *pool)
 
 	list_for_each_entry_safe(piece, next, &pool->pieces, siblings) {
 		list_del(&piece->siblings);
+		if (pool->blocks)
+			restore(pool, piece);
 		give_back(piece);
 	}
 }
@@ -245,7 +265,7 @@ static int take_blocks(struct pool *pool, const struct pool_source *source, u64 
 	}
 	if (*nr_pages)
 		pool_why(&request, "a memory block of %llu MiB is more than the %llu MiB wanted",
-			 PAGES_TO_MB(request.nr_pages), PAGES_TO_MB(*nr_pages));
+			 PAGES_IN_MB(request.nr_pages), PAGES_IN_MB(*nr_pages));
 	return 0;
 }
 
@@ -315,10 +335,10 @@ static u64 default_block(struct pool *pool, const struct pool_source *only, u64 
 	if (pages > DEFAULT_BLOCK_PAGES || pages > totalram_pages() / DEFAULT_BLOCK_PART)
 		pool_why(&request,
 			 "without size_mb=, a memory block of %llu MiB is too much of %llu MiB",
-			 PAGES_TO_MB(pages), PAGES_TO_MB((u64)totalram_pages()));
+			 PAGES_IN_MB(pages), PAGES_IN_MB((u64)totalram_pages()));
 	else if (pages > max_pages)
 		pool_why(&request,
-			 "a memory block of %llu MiB is more than max_mb=", PAGES_TO_MB(pages));
+			 "a memory block of %llu MiB is more than max_mb=", PAGES_IN_MB(pages));
 	else
 		return pages;
 	return 0;
@@ -337,8 +357,8 @@ static int take_from_system(struct pool *pool, const struct pool_source *only, u
 	int ret;
 
 	if (wanted > available) {
-		pr_err("cannot reserve %llu MiB: %llu MiB are available\n", PAGES_TO_MB(wanted),
-		       PAGES_TO_MB(available));
+		pr_err("cannot reserve %llu MiB: %llu MiB are available\n", PAGES_IN_MB(wanted),
+		       PAGES_IN_MB(available));
 		return -ENOMEM;
 	}
 	if (wanted && is_one_of(&pool_source_hotplug, only)) {
@@ -400,7 +420,7 @@ static int fix_index_space(struct pool *pool, u64 max_pages)
 	pool->max_pages = max_pages ?: taken;
 	if (pool->max_pages > totalram_pages() + taken) {
 		pr_err("max_mb=%llu is more than the memory of this machine, %llu MiB\n",
-		       PAGES_TO_MB(max_pages), PAGES_TO_MB((u64)totalram_pages()));
+		       PAGES_IN_MB(max_pages), PAGES_IN_MB((u64)totalram_pages()));
 		return -EINVAL;
 	}
 	more = pool->max_pages - taken;
@@ -453,7 +473,8 @@ int pool_init(struct pool *pool, const struct pool_source *only, u64 nr_pages, u
 	pool->metadata = vmalloc(span_map_metadata_bytes(pool->nr_pages));
 	pool->blocks = vzalloc(array_size(DIV_ROUND_UP(pool->nr_pages, BLOCK_PAGES),
 					  sizeof(*pool->blocks)));
-	if (!pool->metadata || !pool->blocks)
+	pool->exports = vzalloc(array_size(pool->nr_pages, sizeof(*pool->exports)));
+	if (!pool->metadata || !pool->blocks || !pool->exports)
 		goto free_tables;
 	ret = span_map_init(&pool->map, pool->nr_pages, pool->metadata);
 	if (ret)
@@ -463,7 +484,9 @@ int pool_init(struct pool *pool, const struct pool_source *only, u64 nr_pages, u
 	return 0;
 
 free_tables:
+	vfree(pool->exports);
 	vfree(pool->blocks);
+	pool->blocks = NULL;
 	vfree(pool->metadata);
 give_back:
 	give_back_all(pool);
@@ -484,6 +507,7 @@ void pool_exit(struct pool *pool)
 		free_pages + pool_poisoned_pages(pool) < pool->present);
 	give_back_all(pool);
 	address_space_destroy(pool->mapping);
+	vfree(pool->exports);
 	vfree(pool->blocks);
 	vfree(pool->metadata);
 }
@@ -600,11 +624,40 @@ void pool_readmit(struct pool *pool, struct pool_piece *piece)
 void pool_remove(struct pool *pool, struct pool_piece *piece)
 {
 	lockdep_assert_held(&pool->resize_lock);
+	restore(pool, piece);
 	write_blocks(pool, piece, false);
 	count(pool, piece, -piece->nr_pages);
 	list_del_rcu(&piece->siblings);
 	synchronize_rcu();
 	give_back(piece);
+}
+
+/**
+ * pool_check() - look for free pages that are not as they came
+ * @pool: the pool
+ * @checked: where to put how many were looked at: those of the pieces that are wholly free
+ *
+ * What is looked at cannot be had meanwhile.
+ *
+ * Context: process context; sleeps.
+ * Return: how many were found, as the kernel log says too.
+ */
+u64 pool_check(struct pool *pool, u64 *checked)
+{
+	struct pool_piece *piece;
+	u64 faults = 0;
+
+	*checked = 0;
+	mutex_lock(&pool->resize_lock);
+	list_for_each_entry(piece, &pool->pieces, siblings) {
+		if (piece->withdrawn || !withdraw(pool, piece))
+			continue;
+		faults += restore(pool, piece);
+		*checked += piece->nr_pages;
+		pool_readmit(pool, piece);
+	}
+	mutex_unlock(&pool->resize_lock);
+	return faults;
 }
 
 /**
@@ -727,9 +780,9 @@ const char *pool_why_not_huge(const struct pool *pool)
 		       "a PREEMPT_RT kernel has no transparent huge pages" :
 		       "this kernel has no transparent huge pages";
 	for (i = 0; i < ARRAY_SIZE(sources); i++)
-		if (sources[i]->zone_device && READ_ONCE(pool->source_pages[sources[i]->id]))
+		if (is_huge(sources[i]) && READ_ONCE(pool->source_pages[sources[i]->id]))
 			return NULL;
-	return "pages of the running system would share one reference count in a 2 MiB page";
+	return "pages of the running system have none before Linux 6.17";
 }
 
 /**

@@ -42,6 +42,8 @@
 #include <linux/workqueue.h>
 
 #include "client.h"
+#include "compat.h"
+#include "era.h"
 #include "export.h"
 #include "mapping.h"
 #include "poison.h"
@@ -86,17 +88,13 @@ static DECLARE_DELAYED_WORK(poison_work, poison_look);
 
 /*
  * A page of the running system gets its reference here. memory_failure() may have
- * left one too, and may tell again; the mark, which is for whoever owns a page, says
- * that it was here.
+ * left one too, and may tell again.
  */
 static bool is_news(struct page *page)
 {
 	if (is_zone_device_page(page))
 		return true;
-	if (test_and_set_bit(PG_owner_priv_1, &page->flags))
-		return false;
-	get_page(page);
-	return true;
+	return era_hold_poisoned(page);
 }
 
 /* Finds the page in the pool, where it may be no more. */
@@ -279,7 +277,7 @@ static void poison_look(struct work_struct *work)
 	}
 	poison_delay = again ? min(2 * poison_delay, LOOK_LONGEST) : LOOK_SHORTEST;
 	if (again)
-		queue_delayed_work(system_unbound_wq, &poison_work, poison_delay);
+		queue_delayed_work(compat_unbound_wq, &poison_work, poison_delay);
 }
 
 /* A ZONE_DEVICE page has become poisoned: what can be done at once is. */
@@ -289,7 +287,7 @@ static void poison_device_page(unsigned long pfn)
 
 	retire(poison_registry, &poison);
 	add(&poison);
-	mod_delayed_work(system_unbound_wq, &poison_work, 0);
+	mod_delayed_work(compat_unbound_wq, &poison_work, 0);
 }
 
 /*
@@ -307,7 +305,7 @@ static void poison_probe(void *unused, unsigned long pfn, int type, int result)
 	if (find_page(pool, &poison) ? poison.told : !may_be_coming(pool))
 		return;
 	kfifo_put(&poison_heard, poison);
-	mod_delayed_work(system_unbound_wq, &poison_work, 0);
+	mod_delayed_work(compat_unbound_wq, &poison_work, 0);
 }
 
 static struct tracepoint *poison_tracepoint;
@@ -337,7 +335,7 @@ static void find_poisoned(struct pool *pool)
 	if (!nr_pages)
 		return;
 	pr_warn("%llu pages are broken and out of use\n", nr_pages);
-	mod_delayed_work(system_unbound_wq, &poison_work, 0);
+	mod_delayed_work(compat_unbound_wq, &poison_work, 0);
 	flush_delayed_work(&poison_work);
 }
 
@@ -369,7 +367,7 @@ void poison_exit(void)
 	poison_tracepoint = NULL;
 	tracepoint_synchronize_unregister();
 	/* No page is on its way any more. */
-	mod_delayed_work(system_unbound_wq, &poison_work, 0);
+	mod_delayed_work(compat_unbound_wq, &poison_work, 0);
 	flush_delayed_work(&poison_work);
 	cancel_delayed_work_sync(&poison_work);
 	llist_for_each_entry_safe(poison, next, llist_del_all(&poison_news), node)

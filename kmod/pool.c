@@ -2,9 +2,9 @@
 /*
  * The pool: which of the reserved pages are free. pieces.c says where they are.
  *
- * Every page keeps order 0 and a reference count of its own, with a baseline of
- * 1 that is the pool's. A higher count means that somebody maps or pins the
- * page.
+ * Every page has order 0 and a reference count of its own, but for those of a
+ * megablock that is a folio, see pool.h, which have one together. The baseline is 1, the
+ * pool's. A higher count means that somebody maps or pins the page, or the folio.
  *
  * What is freed is mostly asked for again at once and in the same size, so the
  * last few short spans freed are parked, outside the span map. An allocation of
@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 
 #include "address_space.h"
+#include "era.h"
 #include "pool.h"
 
 /* Pages cleared between two looks at the scheduler and at signals. */
@@ -85,6 +86,22 @@ static inline s64 charged(struct account *account, s64 first, u32 nr_pages)
 	return first;
 }
 
+/*
+ * Takes the folios apart of which only a part was just allocated. Nobody pins them, for
+ * they were free; but the kernel holds a page now and then that it comes across.
+ */
+static inline void split_folios(struct pool *pool, u64 first, u64 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 block = pool_next_split(pool, first, first, end);
+
+	while (block < end) {
+		if (!era_take_apart(pool, block))
+			cond_resched();
+		block = pool_next_split(pool, block, first, end);
+	}
+}
+
 static s64 search_step(struct pool *pool, struct account *account, struct span_map_search *search)
 {
 	if (account_room(account) < search->nr_pages)
@@ -128,7 +145,11 @@ s64 pool_alloc(struct pool *pool, struct account *account, u32 nr_pages, u32 ali
 	if (account_room(account) >= nr_pages)
 		first = charged(account, take_parked(pool, nr_pages, align_pages), nr_pages);
 	spin_unlock(&pool->lock);
-	return first != -ENOENT ? first : search(pool, account, nr_pages, align_pages);
+	if (first == -ENOENT)
+		first = search(pool, account, nr_pages, align_pages);
+	if (first >= 0)
+		split_folios(pool, first, nr_pages);
+	return first;
 }
 
 /**
@@ -153,6 +174,8 @@ int pool_alloc_at(struct pool *pool, struct account *account, u64 first, u32 nr_
 		ret = charged(account, span_map_alloc_at(&pool->map, first, nr_pages), nr_pages);
 	}
 	spin_unlock(&pool->lock);
+	if (!ret)
+		split_folios(pool, first, nr_pages);
 	return ret;
 }
 
@@ -185,6 +208,7 @@ static u32 take_pages(struct pool *pool, u64 *pages, u32 nr)
 int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32 nr)
 {
 	u32 taken = 0;
+	u32 i;
 
 	spin_lock(&pool->lock);
 	nr = min_t(u64, nr, account_room(account));
@@ -195,6 +219,9 @@ int pool_alloc_pages(struct pool *pool, struct account *account, u64 *pages, u32
 	spin_unlock(&pool->lock);
 	if (!nr)
 		return -EDQUOT;
+	for (i = 0; PAGESPAN_FOLIOS && i < taken; i++)
+		if (pool_is_folio(pool, pages[i]))
+			split_folios(pool, pages[i], 1);
 	return taken ?: -ENOMEM;
 }
 
@@ -299,21 +326,12 @@ static __always_inline int counts(const struct page *page)
 	return count(page) | count(page + 1) | count(page + 2) | count(page + 3);
 }
 
-/**
- * pool_pinned() - whether any of some pages is mapped or pinned by reference
- * @pool: the pool
- * @first: index of the first page
- * @nr_pages: number of pages, at least 1
- *
- * The pages are in one piece, for pieces are kept apart by a page that nobody
- * owns. Every page has the pool's own reference, so the counts or'ed together
- * are 1 if and only if no page has another.
- *
- * Return: true if one has another.
+/*
+ * Whether any of some pages, which are no folio, has a reference besides the pool's: the
+ * counts or'ed together are 1 if and only if none has.
  */
-bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
+static bool pages_pinned(const struct page *page, u64 nr_pages)
 {
-	const struct page *page = pool_page(pool, first);
 	const struct page *end = page + nr_pages;
 	int bits = 0;
 
@@ -322,6 +340,35 @@ bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
 	for (; page < end; page++)
 		bits |= count(page);
 	return bits != 1;
+}
+
+/**
+ * pool_pinned() - whether any of some pages is mapped or pinned by reference
+ * @pool: the pool
+ * @first: index of the first page
+ * @nr_pages: number of pages, at least 1
+ *
+ * The pages are in one piece, for pieces are kept apart by a page that nobody
+ * owns. Every page has the pool's own reference, or its folio has.
+ *
+ * Return: true if one has another, or is in a folio that is to be taken apart.
+ */
+bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages)
+{
+	u64 end = first + nr_pages;
+	u64 part;
+
+	if (!PAGESPAN_FOLIOS)
+		return pages_pinned(pool_page(pool, first), nr_pages);
+	if (pool_next_split(pool, first, first, end) < end)
+		return true;
+	for (; first < end; first += part) {
+		part = min(end - first,
+			   SPAN_MAP_MEGABLOCK_PAGES - first % SPAN_MAP_MEGABLOCK_PAGES);
+		if (pages_pinned(pool_page(pool, first), pool_is_folio(pool, first) ? 1 : part))
+			return true;
+	}
+	return false;
 }
 
 /*

@@ -13,6 +13,7 @@
 #include <linux/pagespan.h>
 
 #include "account.h"
+#include "compat.h"
 #include "span_map.h"
 
 struct dev_pagemap;
@@ -107,6 +108,7 @@ struct pool_span {
 #define POOL_BLOCK_MAPPED	2	/* number of a bit: a 2 MiB entry, or a TLB, may map it */
 
 #define POOL_BLOCK_POISONED	3	/* number of a bit: one of its pages is, or was, poisoned */
+#define POOL_BLOCK_FOLIO	4	/* number of a bit: its pages are one folio, see below */
 
 #define POOL_BLOCK_MASK		(SPAN_MAP_MEGABLOCK_PAGES - 1UL)
 
@@ -120,6 +122,7 @@ struct pool_span {
  * @nr_parked: how many
  * @blocks: for each megablock the page frame of its first page, or where that
  *	would be, with POOL_BLOCK_*; 0 if it is not there
+ * @exports: for each page how many dma-bufs it is in
  * @metadata: what @map works on
  * @nr_pages: page indices are below this
  * @present: pages that are there; written under @resize_lock
@@ -140,6 +143,7 @@ struct pool {
 	struct pool_span parked[POOL_PARKED];
 	u32 nr_parked;
 	unsigned long *blocks;
+	atomic_t *exports;
 	void *metadata;
 	u64 nr_pages;
 	u64 present;
@@ -180,6 +184,7 @@ void pool_free_ranges(struct pool *pool, const struct span_map_range *ranges, u3
 void pool_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 void pool_recent_figures(struct pool *pool, u64 *free_pages, u64 *longest_run);
 bool pool_pinned(const struct pool *pool, u64 first, u64 nr_pages);
+u64 pool_check(struct pool *pool, u64 *checked);
 s64 pool_find(const struct pool *pool, unsigned long pfn);
 u64 pool_next_poisoned(const struct pool_piece *piece, u64 offset);
 u64 pool_poisoned_pages(const struct pool *pool);
@@ -267,6 +272,70 @@ static inline void pool_set_poisoned(struct pool *pool, u64 index)
 		;
 }
 
+/*
+ * Folios. Where a 2 MiB entry maps a folio, see era.h, the pages of a megablock are
+ * one as soon as it has such an entry, and count as one: that one of them is
+ * pinned cannot be told from another. So a folio is somebody's, free, or of the
+ * quarantine whole, but for what follows: who frees a part of it has it taken apart;
+ * as long as it is pinned that fails, and what is freed of it is quarantined; who
+ * allocates a part of a free one takes it apart. It is when one of its pages is
+ * poisoned, too.
+ */
+
+/**
+ * pool_is_folio() - whether the pages of a megablock are one folio
+ * @pool: the pool
+ * @index: of a page in it
+ *
+ * Who owns or has reserved all of it, or holds the client's lock, makes it one; who
+ * owns or has reserved a page, or is about to free it, takes it apart.
+ *
+ * Return: true if they are.
+ */
+static inline bool pool_is_folio(const struct pool *pool, u64 index)
+{
+	return PAGESPAN_FOLIOS && pool_block(pool, index) & BIT(POOL_BLOCK_FOLIO);
+}
+
+/**
+ * pool_next_split() - the next folio that some pages do not take with them whole
+ * @pool: the pool
+ * @index: where to begin
+ * @first: index of the first of the pages
+ * @end: index after the last
+ *
+ * Return: index of the first page of a folio of which only a part is among the pages,
+ * or which has a poisoned page; U64_MAX if there is none from @index on.
+ */
+static inline u64 pool_next_split(const struct pool *pool, u64 index, u64 first, u64 end)
+{
+	u64 block;
+
+	if (!PAGESPAN_FOLIOS)
+		return U64_MAX;
+	for (block = round_down(index, SPAN_MAP_MEGABLOCK_PAGES); block < end;
+	     block += SPAN_MAP_MEGABLOCK_PAGES)
+		if (pool_is_folio(pool, block) &&
+		    (block < first || block + SPAN_MAP_MEGABLOCK_PAGES > end ||
+		     pool_block_is_poisoned(pool, block)))
+			return block;
+	return U64_MAX;
+}
+
+/**
+ * pool_folio_is_pinned() - whether something holds a folio, besides its mappings
+ * @pool: the pool
+ * @first: index of its first page
+ *
+ * Return: true if something does, at this moment.
+ */
+static inline bool pool_folio_is_pinned(const struct pool *pool, u64 first)
+{
+	struct folio *folio = page_folio(pool_page(pool, first));
+
+	return folio_ref_count(folio) > 1 + folio_mapcount(folio);
+}
+
 /**
  * pool_page_is_poisoned() - whether a page is poisoned
  * @pool: the pool
@@ -286,7 +355,7 @@ static inline bool pool_page_is_poisoned(const struct pool *pool, u64 index)
  *
  * A poisoned page has a reference more, see poison.c. Of the running system's pages
  * nobody knows whether it has one or two more, but those may be nobody's while they
- * are pinned, for their structs stay.
+ * are pinned, for their structs stay. A folio has to be taken apart first.
  *
  * Return: true if it has to be quarantined.
  */
@@ -294,20 +363,36 @@ static inline bool pool_page_pinned(const struct pool *pool, u64 index)
 {
 	struct page *page = pool_page(pool, index);
 
+	if (pool_is_folio(pool, index))
+		return true;
 	if (!PageHWPoison(page))
 		return page_ref_count(page) != 1;
-	smp_rmb();	/* pairs with pool_poison_reference() */
+	smp_rmb();	/* pairs with era_hold_poisoned() */
 	return pool_is_device(pool, index) && page_ref_count(page) != 2;
 }
 
 /**
- * pool_poison_reference() - give a page the reference of a poisoned one
- * @page: a ZONE_DEVICE page that is going to be marked as poisoned
+ * pool_test_set_held() - note that a poisoned page has the reference of one
+ * @page: the page
+ *
+ * The mark is for whoever owns a page.
+ *
+ * Return: whether it was noted before.
  */
-static inline void pool_poison_reference(struct page *page)
+static inline bool pool_test_set_held(struct page *page)
 {
-	get_page(page);
-	smp_mb__after_atomic();	/* pairs with pool_page_pinned() */
+	return test_and_set_bit(PG_owner_priv_1, compat_page_flags(page));
+}
+
+/**
+ * pool_is_held() - whether a page has the reference of a poisoned one
+ * @page: the page
+ *
+ * Return: true if that is noted.
+ */
+static inline bool pool_is_held(struct page *page)
+{
+	return test_bit(PG_owner_priv_1, compat_page_flags(page));
 }
 
 /**

@@ -18,6 +18,7 @@
 #include <linux/vmalloc.h>
 
 #include "client.h"
+#include "compat.h"
 #include "quarantine.h"
 #include "stats.h"
 
@@ -64,13 +65,14 @@ static bool walk_block(struct registry *registry, u64 first)
 	unsigned long *pages = registry->quarantine.pages;
 	u64 end = min(first + BLOCK_PAGES, registry->pool->nr_pages);
 	bool untold = false;
-	u64 index;
+	u64 index = find_next_bit(pages, end, first);
 
-	for (index = find_next_bit(pages, end, first); index < end;
-	     index = find_next_bit(pages, end, index + 1)) {
+	if (index < end && !client_take_apart(registry, index))
+		return true;
+	for (; index < end; index = find_next_bit(pages, end, index + 1)) {
 		if (!pool_page_pinned(registry->pool, index))
 			leave(registry, index);
-		else if (!page_private(pool_page(registry->pool, index)))
+		else if (!atomic_read(&registry->pool->exports[index]))
 			untold = true;
 	}
 	return untold;
@@ -125,7 +127,7 @@ static void look_again(struct work_struct *work)
 	delay = quarantine->delay;
 	quarantine->delay = min(2 * delay, DELAY_LONGEST);
 	spin_unlock(&quarantine->lock);
-	queue_delayed_work(system_unbound_wq, &quarantine->work, delay);
+	queue_delayed_work(compat_unbound_wq, &quarantine->work, delay);
 }
 
 /**
@@ -190,7 +192,7 @@ void quarantine_add(struct client *client, u64 index)
 		__module_get(THIS_MODULE);
 	quarantine->delay = DELAY_SHORTEST;
 	spin_unlock(&quarantine->lock);
-	mod_delayed_work(system_unbound_wq, &quarantine->work, DELAY_SHORTEST);
+	mod_delayed_work(compat_unbound_wq, &quarantine->work, DELAY_SHORTEST);
 	stats_count(STATS_QUARANTINE, quarantine, client->id, index, 1);
 }
 
@@ -248,7 +250,7 @@ void quarantine_look_soon(struct registry *registry)
 	struct quarantine *quarantine = &registry->quarantine;
 
 	if (look_is_due(quarantine))
-		mod_delayed_work(system_unbound_wq, &quarantine->work, 0);
+		mod_delayed_work(compat_unbound_wq, &quarantine->work, 0);
 }
 
 /**
@@ -265,5 +267,5 @@ void quarantine_released(struct registry *registry, u64 first, u64 nr_pages)
 	u64 end = first + nr_pages;
 
 	if (find_next_bit(quarantine->pages, end, first) < end)
-		mod_delayed_work(system_unbound_wq, &quarantine->work, 0);
+		mod_delayed_work(compat_unbound_wq, &quarantine->work, 0);
 }

@@ -3,15 +3,15 @@
  * Pages from the running system: one physically contiguous range which
  * alloc_contig_range() empties by moving away what is in use there.
  *
- * No boot parameter, any size, but mapped with 4 KiB pages only: a 2 MiB entry
- * over ordinary pages would need a compound page, whose neighbours share one
- * reference count, so that nobody could tell which of them is pinned.
+ * No boot parameter, any size, but where there are devmap entries, see era.h, mapped
+ * with 4 KiB pages only: those are for ZONE_DEVICE pages.
  */
 #include <linux/gfp.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "pool.h"
 
 /* Pages handled between two looks at the scheduler. */
@@ -56,7 +56,7 @@ static int take_from_zone(struct pool_piece *piece, struct zone *zone, unsigned 
 			pfn = ALIGN(next, PIECE);
 			continue;
 		}
-		ret = alloc_contig_range(pfn, pfn + nr_pages, MIGRATE_MOVABLE,
+		ret = alloc_contig_range(pfn, pfn + nr_pages, COMPAT_CONTIG_FLAGS,
 					 GFP_KERNEL | __GFP_NOWARN);
 		if (!ret) {
 			piece->pfn = pfn;

@@ -5,8 +5,8 @@
  * has set aside.
  *
  * They are ordinary pages, marked reserved, with a reference count of 1 that
- * nobody ever drops; so they are mapped with 4 KiB pages as those of
- * source_contig.c are, and stay where they are when the pool gives them back.
+ * nobody ever drops; so they are mapped as those of source_contig.c are, and stay
+ * where they are when the pool gives them back.
  */
 #include <linux/kernel.h>
 #include <linux/mm.h>

@@ -217,6 +217,17 @@ static int map_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(map);
 
+/* For tests: looks at free pages, which cannot be had meanwhile. */
+static int check_show(struct seq_file *file, void *unused)
+{
+	u64 checked;
+	u64 faults = pool_check(stats_registry->pool, &checked);
+
+	seq_printf(file, "%llu of %llu free pages are not as they came\n", faults, checked);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(check);
+
 /**
  * stats_init() - show the debugfs files and let the sysfs ones be read
  * @registry: what they tell of
@@ -226,6 +237,7 @@ void stats_init(struct registry *registry)
 	stats_registry = registry;
 	stats_directory = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	debugfs_create_file("map", 0400, stats_directory, NULL, &map_fops);
+	debugfs_create_file("check", 0400, stats_directory, NULL, &check_fops);
 }
 
 /** stats_exit() - remove the debugfs files. */

@@ -3,8 +3,8 @@
  * ZONE_DEVICE pages for memory that the kernel does not use.
  *
  * memremap_pages() gives them struct pages, each with a reference count of its
- * own. So they can be mapped by 2 MiB entries, which hold no reference, and still
- * be pinned page by page.
+ * own. So where there are devmap entries, see era.h, they can be mapped by 2 MiB
+ * entries, which hold no reference, and still be pinned page by page.
  *
  * The struct pages go when the piece is given back, and with them the mark of a
  * page that is poisoned. So a resource of the page alone is left behind in its
@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "era.h"
 #include "pool.h"
 #include "zone_device.h"
 
@@ -73,7 +74,7 @@ static int zone_device_memory_failure(struct dev_pagemap *pgmap, unsigned long p
 
 		if (PageHWPoison(page))
 			continue;
-		pool_poison_reference(page);
+		era_hold_poisoned(page);
 		SetPageHWPoison(page);
 		if (reporter)
 			reporter(pfn);
@@ -146,7 +147,7 @@ static void mark_poisoned(struct resource *region)
 	for (child = inside(region)->child; child; child = child->sibling) {
 		struct page *page = pfn_to_page(PHYS_PFN(child->start));
 
-		pool_poison_reference(page);
+		era_hold_poisoned(page);
 		SetPageHWPoison(page);
 	}
 }

@@ -45,10 +45,11 @@ static inline char *map_dmabuf(int dmabuf)
 	return map_as(dmabuf, PROT_READ | PROT_WRITE);
 }
 
-/* Whether mapping pages so is EACCES. */
+/* Whether mapping pages so is refused. Later kernels do not even ask if it is to be executed. */
 static inline bool refused(int fd, int protection)
 {
-	return map_as(fd, protection) == MAP_FAILED && errno == EACCES;
+	return map_as(fd, protection) == MAP_FAILED &&
+	       (errno == EACCES || (errno == EPERM && protection & PROT_EXEC));
 }
 
 /* Whether a mapping can be made one so. */

@@ -341,11 +341,12 @@ static pid_t start_child(struct attacker *attacker, const char *pages, int told,
 {
 	pid_t pid;
 
-	MUST(!madvise(attacker->window, attacker->nr_pages * PAGE, MADV_DOFORK));
+	MUST(!leave_to_children(attacker->window, attacker->nr_pages * PAGE));
 	pid = fork();
 	if (!pid) {
 		char byte;
 
+		MUST(inherit(attacker->fd, attacker->window, attacker->nr_pages * PAGE, 0));
 		touch_all(pages, STALE_PAGES, 0);
 		MUST(write(tell, "", 1) == 1 && read(told, &byte, 1) == 1);
 		touch_all(pages, STALE_PAGES, SIGBUS);

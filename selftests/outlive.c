@@ -77,11 +77,13 @@ static bool leave_window(struct client *client)
 	char byte;
 	pid_t pid;
 
-	if (pipe(ready) || madvise(client->window, client->bytes, MADV_DOFORK))
+	if (pipe(ready) || leave_to_children(client->window, client->bytes))
 		return false;
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!inherit(client->fd, client->window, client->bytes, 0))
+			_exit(1);
 		close(client->fd);
 		if (touch(client->window + client->span * PAGE, 2) || write(ready[1], "", 1) != 1)
 			_exit(1);

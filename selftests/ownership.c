@@ -391,11 +391,12 @@ TEST_F(pair, bulk_free_unmaps_the_pages_of_a_child)
 	memset(self->window_a + span * PAGE, 0x2d, 64 * PAGE);
 	for (int i = 0; i < 16; i++)
 		ranges[i] = (struct pagespan_range){ span + 4 * i, 1 };
-	ASSERT_EQ(0, madvise(self->window_a, self->nr_pages * PAGE, MADV_DOFORK));
+	ASSERT_EQ(0, leave_to_children(self->window_a, self->nr_pages * PAGE));
 	EXPECT_EQ(0, IN_CHILD({
 		int status;
 
-		if (!pages_hold(self->window_a + span * PAGE, 64, 0x2d))
+		if (!inherit(self->a, self->window_a, self->nr_pages * PAGE, 0) ||
+		    !pages_hold(self->window_a + span * PAGE, 64, 0x2d))
 			_exit(1);
 		status = IN_CHILD(_exit(client_free_ranges(self->a, ranges, 16) != 16));
 		if (status)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,6 +234,68 @@ static inline char *client_window(int fd)
 {
 	return mmap(NULL, client_info(fd).nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		    fd, 0);
+}
+
+/*
+ * Has a part of the window left to children. Later kernels refuse that of a device's
+ * mapping; there a child that calls inherit() maps what it would have had.
+ */
+static inline int leave_to_children(void *pages, size_t bytes)
+{
+	return madvise(pages, bytes, MADV_DOFORK) && errno != EINVAL ? -1 : 0;
+}
+
+/* Of pages from an index on, in the child. */
+static inline bool inherit(int fd, void *pages, size_t bytes, uint64_t first)
+{
+	if (!msync(pages, bytes, MS_ASYNC))
+		return true;
+	return mmap(pages, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		    first * PAGE) == pages;
+}
+
+/* Whether this kernel maps a megablock as a folio, whose pages share a reference count. */
+static inline bool pages_share_a_count(void)
+{
+	struct utsname kernel;
+	int major, minor;
+
+	if (uname(&kernel) || sscanf(kernel.release, "%d.%d", &major, &minor) != 2)
+		abort();
+	return major > 6 || (major == 6 && minor >= 17);
+}
+
+/*
+ * When a test program ends, every free page of the pool has to be as it came; the module
+ * says in the kernel log if one is not.
+ */
+static inline bool free_pages_are_as_they_came(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/pagespan/check", "r");
+	unsigned long long faults = 0;
+	bool told;
+
+	if (!file)
+		return true;
+	told = fscanf(file, "%llu", &faults) == 1;
+	fclose(file);
+	return told && !faults;
+}
+
+static pid_t test_program;
+
+static __attribute__((constructor)) void begin_program(void)
+{
+	test_program = getpid();
+}
+
+static __attribute__((destructor)) void end_program(void)
+{
+	if (getpid() == test_program && !free_pages_are_as_they_came()) {
+		printf("# free pages are not as they came, see the kernel log\n");
+		fflush(stdout);
+		_exit(1);
+	}
 }
 
 static sigjmp_buf touch_failed;

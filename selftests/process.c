@@ -350,9 +350,12 @@ TEST_F(process, window_that_a_child_inherits_is_shared_with_it_and_its_pins)
 	pid_t child;
 
 	ASSERT_EQ(0, pipe(ends));
-	ASSERT_EQ(0, madvise(self->page, SPAN * PAGE, MADV_DOFORK));
-	ASSERT_EQ(0, madvise(self->huge, MEGABLOCK * PAGE, MADV_DOFORK));
+	ASSERT_EQ(0, leave_to_children(self->page, SPAN * PAGE));
+	ASSERT_EQ(0, leave_to_children(self->huge, MEGABLOCK * PAGE));
 	child = START_CHILD({
+		if (!inherit(self->fd, self->page, SPAN * PAGE, self->span) ||
+		    !inherit(self->fd, self->huge, MEGABLOCK * PAGE, self->block))
+			_exit(3);
 		if (!pages_hold(self->page, SPAN, 0x61) || !pages_hold(self->huge, MEGABLOCK, 0x62))
 			_exit(1);
 		if (vmsplice(ends[1], &pinned, 1, 0) != PAGE || munmap(pinned.iov_base, PAGE))

@@ -132,12 +132,18 @@ enum kind {
 	DEVICE,		/* 4 KiB entries for pages of ZONE_DEVICE */
 	HUGE,		/* a 2 MiB entry for such pages */
 	PLAIN,		/* 4 KiB entries for pages of the running system */
+	PLAIN_HUGE,	/* a 2 MiB entry for such pages */
 	KINDS
 };
 
 static const char *const kind_names[KINDS] = {
-	"4 KiB entries of a device", "a 2 MiB entry", "4 KiB entries",
+	"4 KiB entries of a device", "a 2 MiB entry of a device", "4 KiB entries", "a 2 MiB entry",
 };
+
+static bool is_huge(enum kind kind)
+{
+	return kind == HUGE || kind == PLAIN_HUGE;
+}
 
 struct span {
 	uint64_t first, nr_pages;
@@ -189,6 +195,10 @@ FIXTURE_VARIANT(action)
 #define GIVES_BEFORE(major, minor, ...) \
 	.gives = { { __VA_ARGS__ }, { .since = KERNEL(major, minor) } }
 
+/* What is not where it is to be; a 2 MiB entry of a folio is not looked at. */
+#define REFUSES_TO_STAY \
+	.gives = { { .of[HUGE ... PLAIN] = -EIO }, { KERNEL(6, 17), .of[PLAIN] = -EIO } }
+
 #define NEEDS_KSM		.needs = "/sys/kernel/mm/ksm"
 #define NEEDS_THP		.needs = "/sys/kernel/mm/transparent_hugepage"
 
@@ -204,7 +214,7 @@ ACTION(madvise_dontneed_locked) { advise, MADV_DONTNEED_LOCKED };
 ACTION(madvise_free) { advise, MADV_FREE, GIVES(.all = -EINVAL) };
 ACTION(madvise_remove) { advise, MADV_REMOVE, GIVES(.all = -ENODEV) };
 ACTION(madvise_dontfork) { advise, MADV_DONTFORK };
-ACTION(madvise_dofork) { advise, MADV_DOFORK };
+ACTION(madvise_dofork) { let_inherit };
 ACTION(madvise_mergeable) { advise, MADV_MERGEABLE, NEEDS_KSM };
 ACTION(madvise_unmergeable) { advise, MADV_UNMERGEABLE, NEEDS_KSM };
 ACTION(madvise_hugepage) { advise, MADV_HUGEPAGE, NEEDS_THP };
@@ -253,7 +263,7 @@ ACTION(remap_file_pages) { remap_page, .state = PAGE_REPLACED };
 ACTION(mbind) { bind_to };
 ACTION(mbind_to_another_node) { bind_to, 1 };
 ACTION(mbind_strictly) { bind_strictly };
-ACTION(mbind_strictly_to_another_node) { bind_strictly, 1, GIVES(.of[HUGE ... PLAIN] = -EIO) };
+ACTION(mbind_strictly_to_another_node) { bind_strictly, 1, REFUSES_TO_STAY };
 ACTION(migrate_pages) { migrate, 0, OUTSIDE };
 ACTION(migrate_pages_to_another_node) { migrate, 1, OUTSIDE };
 ACTION(move_pages) { move_to, 0, OUTSIDE, GIVES(.all = -EFAULT) };
@@ -283,7 +293,7 @@ ACTION(process_vm) { read_and_write_from_outside, 0, OUTSIDE };
 ACTION(proc_mem) { read_and_write_by_file, 0, OUTSIDE };
 ACTION(vmsplice) { pin_by_pipe, .hold = PIN };
 ACTION(io_uring_buffers) { pin_buffer, .hold = PIN, GIVES_BEFORE(6, 5, .all = -EOPNOTSUPP) };
-ACTION(fork) { inherit, .hold = CLIENT };
+ACTION(fork) { bear, .hold = CLIENT };
 ACTION(exec_of_another) { exec_of_another };
 ACTION(exit_of_another) { exit_of_another };
 
@@ -395,9 +405,9 @@ static uint64_t resize(uint64_t nr_pages)
 }
 
 /* A megablock as this pool maps it; whether it is there. */
-static bool try_megablock(const THESE *self, uint64_t first, enum kind small_kind,
-			  struct span *span)
+static bool try_megablock(const THESE *self, uint64_t first, bool plain, struct span *span)
 {
+	enum kind kind = plain ? PLAIN : DEVICE;
 	uint64_t nr_pages = 1;
 	long state;
 
@@ -405,31 +415,37 @@ static bool try_megablock(const THESE *self, uint64_t first, enum kind small_kin
 		return false;
 	state = client_query(self->fd, first, &nr_pages);
 	client_free(self->fd, first, MEGABLOCK);
-	*span = (struct span){ first, MEGABLOCK, state & PAGESPAN_QUERY_HUGE ? HUGE : small_kind };
+	if (state & PAGESPAN_QUERY_HUGE)
+		kind = plain ? PLAIN_HUGE : HUGE;
+	*span = (struct span){ first, MEGABLOCK, kind };
 	return true;
 }
 
 /*
  * A megablock, with a 2 MiB entry if the pool has those, and pages in the middle of
- * another, which are not of a device if the pool has others.
+ * another, which are not of a device if the pool has others. Those have the higher indices,
+ * behind a gap.
  */
 static bool find_spans(THESE *self)
 {
 	const uint32_t devices = 1 << PAGESPAN_SOURCE_PHYS | 1 << PAGESPAN_SOURCE_HOTPLUG;
 	struct pagespan_info info = client_info(self->fd);
-	enum kind small_kind = info.sources & ~devices ? PLAIN : DEVICE;
+	bool plain = !(info.sources & devices);
 	bool mixed = info.sources & devices && info.sources & ~devices;
 	bool huge = info.flags & PAGESPAN_INFO_HUGE;
 	struct span span, *large = &self->large, *small = &self->small;
 	uint64_t first;
 
 	for (first = 0; first + MEGABLOCK <= info.nr_pages; first += MEGABLOCK) {
-		if (!try_megablock(self, first, small_kind, &span))
+		if (!try_megablock(self, first, plain, &span)) {
+			plain |= mixed && large->nr_pages;
 			continue;
-		if (!large->nr_pages && (!huge || span.kind == HUGE))
+		}
+		if (!large->nr_pages && (!huge || is_huge(span.kind)))
 			*large = span;
-		else if (!small->nr_pages && (!mixed || span.kind != HUGE))
-			*small = (struct span){ first + MEGABLOCK / 2, SMALL, small_kind };
+		else if (!small->nr_pages && (!mixed || plain))
+			*small = (struct span){ first + MEGABLOCK / 2, SMALL,
+						plain ? PLAIN : DEVICE };
 		if (small->nr_pages && large->nr_pages)
 			return true;
 	}
@@ -576,7 +592,7 @@ static bool attack_until(struct __test_metadata *_metadata, THESE *self, struct 
 			 const THIS_ACTION *action)
 {
 	ASSERT_EQ(0, trial_start(trial, action));
-	EXPECT_EQ(trial->span->kind == HUGE ? 1 : trial->span->nr_pages, trial->attack->faults);
+	EXPECT_EQ(is_huge(trial->span->kind) ? 1 : trial->span->nr_pages, trial->attack->faults);
 	act(_metadata, trial, action);
 	if (trial->attack->missing)
 		return false;

@@ -325,10 +325,16 @@ static long exec_of_another(struct attack *attack, long unused)
 	return end_of(pid);
 }
 
-/* A child that has the window after all, and uses it now and then. */
-static long inherit(struct attack *attack, long unused)
+/* To have the window left to children, or not. */
+static long let_inherit(struct attack *attack, long unused)
 {
-	long ret = or_errno(madvise(attack->base, bytes_of(attack), MADV_DOFORK));
+	return or_errno(leave_to_children(attack->base, bytes_of(attack)));
+}
+
+/* A child that has the window after all, and uses it now and then. */
+static long bear(struct attack *attack, long unused)
+{
+	long ret = or_errno(leave_to_children(attack->base, bytes_of(attack)));
 	pid_t pid;
 
 	if (ret)
@@ -338,6 +344,8 @@ static long inherit(struct attack *attack, long unused)
 	*attack->word[CHILD_LEAVING] = OWN << 32;
 	*attack->word[CHILD_STAYING] = OWN << 32;
 	pid = fork();
+	if (!pid && !inherit(attack->fd, attack->base, bytes_of(attack), attack->first))
+		_exit(1);
 	while (!pid) {
 		look_round(attack, CHILD_LEAVING, CHILD_STAYING, &attack->child_rounds);
 		usleep(100);

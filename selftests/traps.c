@@ -511,9 +511,10 @@ TEST(mappings_that_come_go_and_split_leave_the_client_as_it_is)
 		ASSERT_NE(MAP_FAILED, second);
 		ASSERT_EQ(0, mprotect(second + PAGE, PAGE, PROT_READ));
 		ASSERT_EQ(0, munmap(second + 3 * PAGE, 3 * PAGE));
-		ASSERT_EQ(0, madvise(second, 3 * PAGE, MADV_DOFORK));
+		ASSERT_EQ(0, leave_to_children(second, 3 * PAGE));
 		ASSERT_EQ(0, IN_CHILD({
-			if (touch(second, -1) || touch(second + 6 * PAGE, -1) != SIGSEGV)
+			if (!inherit(fd, second, 3 * PAGE, span) || touch(second, -1) ||
+			    touch(second + 6 * PAGE, -1) != SIGSEGV)
 				_exit(1);
 			munmap(second, PAGE);
 		}));

@@ -144,11 +144,12 @@ TEST_F(window, free_reaches_a_child_that_inherited_the_window_after_all)
 
 	ASSERT_EQ(0, pipe(to_child));
 	ASSERT_EQ(0, pipe(to_parent));
-	ASSERT_EQ(0, madvise(self->page, 8 * PAGE, MADV_DOFORK));
+	ASSERT_EQ(0, leave_to_children(self->page, 8 * PAGE));
 	ASSERT_EQ(0, touch(self->page, 9));
 	pid = fork();
 	if (!pid) {
-		int first = touch(self->page, -1);
+		int first = inherit(self->fd, self->page, 8 * PAGE, self->span) ?
+			    touch(self->page, -1) : -1;
 
 		(void)!write(to_parent[1], &byte, 1);
 		(void)!read(to_child[0], &byte, 1);

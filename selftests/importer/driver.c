@@ -285,4 +285,9 @@ module_exit(importer_exit);
 MODULE_DESCRIPTION("A driver that imports dma-bufs, for the tests of pagespan");
 MODULE_AUTHOR("The pagespan developers");
 MODULE_LICENSE("GPL");
+/* A name space is a string since 6.13. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+MODULE_IMPORT_NS("DMA_BUF");
+#else
 MODULE_IMPORT_NS(DMA_BUF);
+#endif

@@ -35,6 +35,7 @@
 #define MEGABLOCK         512
 #define MEGABLOCK_BYTES   (MEGABLOCK * PAGE)
 #define SINGLES           64
+#define PART              100 /* which page of a megablock goes alone */
 #define NR_GAPS           8
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof(*(array)))
@@ -277,6 +278,36 @@ static void prepare_client(struct bench *bench)
 		bench->alloc.window = (uintptr_t)bench->window;
 }
 
+/*
+ * A whole megablock in a window that has no page tables yet, so that it gets a 2 MiB entry.
+ * What the last operation has left goes before.
+ */
+static void pagespan_alloc_afresh(struct bench *bench)
+{
+	struct pagespan_range rest[] = {
+		{bench->firsts[0], PART},
+		{bench->firsts[0] + PART + 1, MEGABLOCK - PART - 1},
+	};
+	struct pagespan_free free = {
+		.size = sizeof(free),
+		.count = 2,
+		.ranges = (uintptr_t)rest,
+	};
+
+	if (bench->address) {
+		checked(ioctl(bench->fd, PAGESPAN_FREE, &free), "FREE");
+		checked(munmap(bench->window, bench->window_bytes), "munmap");
+		bench->window = checked_mmap(NULL, bench->window_bytes, MAP_SHARED, bench->fd);
+		bench->alloc.window = (uintptr_t)bench->window;
+	}
+	pagespan_alloc(bench);
+}
+
+static void pagespan_free_part(struct bench *bench)
+{
+	checked(ioctl(bench->fd, PAGESPAN_FREE_ONE, bench->firsts[0] + PART), "FREE_ONE");
+}
+
 /* A span that begins in the middle of a megablock, so that it covers none. */
 static void prepare_unaligned(struct bench *bench)
 {
@@ -492,6 +523,10 @@ static const struct workload pagespan_workloads[] = {
 	{"512 pages, aligned, by fault", &megablock,
 	 &(const struct method){.prepare = prepare_client,
 				.phases = {pagespan_alloc, touch_span, pagespan_free}}},
+	{"1 of 512 pages, aligned", &megablock,
+	 &(const struct method){.flags = POPULATE,
+				.prepare = prepare_client,
+				.phases = {pagespan_alloc_afresh, touch_span, pagespan_free_part}}},
 	{"512 pages, unaligned, untouched", &megablock,
 	 &(const struct method){.flags = POPULATE,
 				.prepare = prepare_unaligned,

@@ -23,13 +23,14 @@ readonly reserved_at=512M reserved=128M
 usage() {
 	cat <<END
 Usage: tools/bench/vm.sh [KERNEL]
-KERNEL is one that tools/vm/run knows, by default 6.1, for which the goals are meant.
+KERNEL is one that tools/vm/run knows, by default 6.1. There are goals for it, and others for the kernels
+that map folios, 6.17 and later.
 END
 }
 
-# limit, workload, subject: the minimum of the whole operation is to be at most that. The gaps are the
-# widest of those that the limit is for.
-readonly goals='
+# limit, workload, subject, phase: the minimum of that phase, or of the whole operation, is to be at most that.
+# The gaps are the widest of those that the limit is for.
+goals='
 3400	1 page	pagespan ZONE_DEVICE
 4000	1 page	pagespan contig
 20000	client of the last page	pagespan ZONE_DEVICE
@@ -39,6 +40,19 @@ readonly goals='
 7500	512 pages, aligned	pagespan ZONE_DEVICE
 85000	512 pages, unaligned, untouched	pagespan ZONE_DEVICE
 385000	512 pages, unaligned, untouched	pagespan contig'
+
+# Where 2 MiB entries map folios, both sources have them.
+readonly folio_goals='
+4200	1 page	pagespan ZONE_DEVICE
+4600	1 page	pagespan contig
+700	64 single pages, adjacent	pagespan ZONE_DEVICE
+770	64 single pages, adjacent	pagespan contig
+8000	512 pages, aligned	pagespan ZONE_DEVICE
+8800	512 pages, aligned	pagespan contig
+250000	512 pages, unaligned	pagespan ZONE_DEVICE
+275000	512 pages, unaligned	pagespan contig
+15000	1 of 512 pages, aligned	pagespan ZONE_DEVICE	free
+16500	1 of 512 pages, aligned	pagespan contig	free'
 
 # The longest stretch of any operation is to be at most that. It is measured on a kernel with tracers,
 # theirs and the timer's instructions included.
@@ -95,14 +109,14 @@ make_json() {
 			workload: .[0], subject: .[1], metric: .[2], unit: .[3], runs: .[4] | tonumber,
 			min: .[5] | tonumber, p10: .[6] | tonumber, median: .[7] | tonumber, p90: .[8] | tonumber
 		}] as $results |
-		def whole($workload; $subject):
-			[$results[] | select(.workload == $workload and .subject == $subject and .metric == "whole")] |
+		def cost($workload; $subject; $metric):
+			[$results[] | select(.workload == $workload and .subject == $subject and .metric == $metric)] |
 			if length == 1 then .[0].min else error("not measured: \($workload), \($subject)") end;
 		{benchmark: "vm"} + $header + {
 			results: $results,
 			goals: [
-				($goals | fields | whole(.[1]; .[2]) as $value | {
-					goal: "\(.[1]): \(.[2])", workload: .[1], subject: .[2],
+				($goals | fields | cost(.[1]; .[2]; .[3] // "whole") as $value | {
+					goal: "\(.[1])\(if .[3] then ", \(.[3])" else "" end): \(.[2])", workload: .[1], subject: .[2],
 					limit: .[0] | tonumber, value: $value, met: ($value <= (.[0] | tonumber))
 				}),
 				([$results[] | select(.metric == $stretch) | .min] | select(length > 0) | max as $value | {
@@ -122,6 +136,7 @@ main() {
 	-*) usage >&2; exit 2 ;;
 	esac
 	kernel=${1:-6.1}
+	case $kernel in 6.17 | 6.18 | 6.19 | [7-9].*) goals=$folio_goals ;; esac
 	[ "${BENCH_QUICK:-0}" = 0 ] || runs=1
 	tools/setup build vm
 	command -v jq >/dev/null || fail "jq is missing (apt install jq)"

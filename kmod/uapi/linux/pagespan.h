@@ -32,7 +32,7 @@
  * (EINVAL), and is not inherited over fork.
  *
  * The window is memory like any other to the rest of the kernel, which pins its
- * pages one by one:
+ * pages one by one; or, of a 2 MiB mapping since Linux 6.17, all 512 of them:
  *
  *	O_DIRECT, vmsplice(), process_vm_readv(), process_vm_writev(), ptrace()
  *		work on owned pages, EFAULT (ptrace: EIO) on others.  A page freed
@@ -224,7 +224,8 @@ struct pagespan_range {
  * its mapping, never what it holds; the next touch maps it again.  A page that
  * the kernel itself still holds, for direct I/O in flight say, is quarantined: no
  * longer the client's to touch, but charged to it, and given to nobody until it
- * is released.
+ * is released.  Since Linux 6.17 it holds a page of a 2 MiB mapping with the
+ * 511 others: what is freed of those waits for each other's release.
  *
  * Ranges are freed in order, each wholly or not at all.
  *
