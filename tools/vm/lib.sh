@@ -39,15 +39,19 @@ apt_has_lists() {
 	compgen -G "$apt_lists/*Packages*" >/dev/null
 }
 
-# apt-get update itself does not wait for the lock on the lists: a second one fails at once.
+# apt-get update itself does not wait for the lock on the lists: a second one fails at once. What a mirror
+# does not carry will not come by asking again.
 apt_update() {
-	local attempt
+	local attempt said gone='s/^E: The repository .\([^ ]*\) \([^ ]*\) Release. .*/\1 has no release \2/p'
 	[ -w "$apt_lists" ] || { say "cannot refresh the package lists: not root (run: sudo apt-get update)"; return 1; }
 	say "refreshing the package lists"
 	for attempt in 1 2 3; do
 		[ "$attempt" = 1 ] || sleep "$attempt"
-		apt_do update >/dev/null && return 0
+		said=$(apt_do update 2>&1 >/dev/null) && return 0
+		! grep -q ' does not have a Release file' <<<"$said" || break
 	done
+	said=$(sed -n "$gone; s/^[EW]: //p" <<<"$said" | head -n 1)
+	say "cannot refresh the package lists: ${said:-apt-get update failed}"
 	return 1
 }
 
@@ -72,11 +76,6 @@ apt_apart() {
 	mv "$APT_CONFIG.$$" "$APT_CONFIG"
 }
 
-# apt_foreign ARCH: apt sees packages of ARCH and, named with it, of this machine's own architecture.
-apt_foreign() {
-	apt_apart "$1" "APT::Architecture \"$1\"" "APT::Architectures { \"$1\"; \"$(dpkg --print-architecture)\"; }"
-}
-
 # apt_repositories: Debian's own among those that apt has here: URL, suite, components
 apt_repositories() {
 	# shellcheck disable=SC2016 # apt's own variables
@@ -85,19 +84,73 @@ apt_repositories() {
 			END { for (from in components) print from components[from] }' | sort
 }
 
-# apt_mirror: of these, the release itself, not what updates it
-apt_mirror() {
-	apt_repositories | grep -v -e -security -e -updates -e -backports
+# apt_know_repositories: a system that never fetched lists does not know whose its repositories are.
+apt_know_repositories() {
+	[ -n "$(apt_repositories)" ] || { apt_update && [ -n "$(apt_repositories)" ]; } ||
+		{ say "apt has no repository of Debian's here"; return 1; }
 }
 
-# apt_suite SUITE: apt sees this suite of the same mirror, and nothing else.
-apt_suite() {
-	local mirror sources=$cache/apt-$1/sources.list
-	read -r mirror _ < <(apt_mirror) || return
-	apt_apart "$1" "Dir::Etc::sourcelist \"$sources\"" 'Dir::Etc::sourceparts "/dev/null"' \
-		'Acquire::Languages "none"'
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$sources.$$"
-	mv "$sources.$$" "$sources"
+# apt_mirror [-security]: of these, the release itself, or what secures it
+apt_mirror() {
+	case ${1-} in
+	-security) apt_repositories | grep -e -security ;;
+	*) apt_repositories | grep -v -e -security -e -updates -e -backports ;;
+	esac | head -n 1
+}
+
+# apt_carries SUITE...: apt has one of these here, by whatever name
+apt_carries() {
+	local names
+	# shellcheck disable=SC2016 # apt's own variables
+	names=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME)
+$(ORIGIN) $(RELEASE)' 'Created-By: Packages')
+	grep -qxF "$(printf 'Debian %s\n' "$@")" <<<"$names"
+}
+
+# apt_sources SUITE...: these suites of the mirrors that apt has here, as lines of a sources.list. Those that
+# secure a release are left out where apt has none here.
+apt_sources() {
+	local suite mirror
+	for suite; do
+		case $suite in
+		*-security) read -r mirror _ < <(apt_mirror -security) || continue ;;
+		*) read -r mirror _ < <(apt_mirror) || return ;;
+		esac
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+	done
+}
+
+# apt_suites SUITE...: apt sees these suites of the same mirrors, and nothing else, and if `arch` is set,
+# packages for that and, named with it, for this machine's own architecture.
+apt_suites() {
+	local sources list settings=()
+	apt_know_repositories || return
+	sources=$(apt_sources "$@") || return
+	list=$cache/apt-$1${arch:+-$arch}-$(cksum <<<"$sources" | cut -d ' ' -f 1)
+	apt_architectures
+	mkdir -p "$list"
+	apt_apart "${list#"$cache/apt-"}" "Dir::Etc::sourcelist \"$list/sources.list\"" \
+		'Dir::Etc::sourceparts "/dev/null"' 'Acquire::Languages "none"' "${settings[@]}"
+	printf '%s\n' "$sources" >"$list/sources.list.$$"
+	mv "$list/sources.list.$$" "$list/sources.list"
+}
+
+# apt_with SUITE...: apt sees one of these suites at least: as it is here, if it has one, and else in lists
+# of their own. With `arch` as above.
+apt_with() {
+	local settings=()
+	if apt_carries "$@"; then
+		[ -n "${arch-}" ] || return 0
+		apt_architectures
+		apt_apart "$arch" "${settings[@]}"
+	else
+		apt_suites "$@"
+	fi
+}
+
+apt_architectures() {
+	[ -z "${arch-}" ] || settings=("APT::Architecture \"$arch\""
+		"APT::Architectures { \"$arch\"; \"$(dpkg --print-architecture)\"; }")
 }
 
 # apt_field FIELD PACKAGE: a field of the version apt would install
@@ -118,7 +171,7 @@ cached_newest() {
 # The caller defines   resolve          prints the directory's path, from the package lists; and
 #                      download DIR TMP fills TMP, which becomes DIR.
 # What NAME resolved to is remembered until the package lists change. Without a network the newest
-# directory that matches GLOB serves.
+# directory that matches GLOB serves; and if there is none, what resolve or download said last is why.
 unpacked() {
 	local name=$1 glob=$2 pointer=$cache/$1.current dir
 	unpacked_now "$pointer" && return
@@ -127,11 +180,15 @@ unpacked() {
 	flock -n 9 || { say "waiting for another download of ${name##*/}"; flock 9; }
 	unpacked_now "$pointer" && return
 	if apt_retry unpacked_fetch; then
+		rm -f "$pointer.why"
 		unpacked_now "$pointer"
-	else
-		dir=$(cached_newest "$glob") || fail 1 "cannot download ${name##*/}, and the cache has none"
+	elif [ -n "$glob" ] && dir=$(cached_newest "$glob"); then
 		say "the package archive is out of reach: using $(basename "$dir")"
 		printf '%s\n' "$dir"
+	else
+		dir=$(tail -qn 1 "$pointer.why" 2>/dev/null) || true
+		rm -f "$pointer.why"
+		fail 1 "cannot get ${name##*/}${dir:+: ${dir#"$self: "}}"
 	fi
 }
 
@@ -143,11 +200,11 @@ unpacked_now() {
 
 unpacked_fetch() {
 	local dir
-	dir=$(resolve) || return
+	dir=$(resolve 2>"$pointer.why") || return
 	if [ ! -d "$dir" ]; then
 		rm -rf "$dir.tmp"
 		mkdir -p "$dir.tmp"
-		download "$dir" "$dir.tmp" >&2 || { rm -rf "$dir.tmp"; return 1; }
+		download "$dir" "$dir.tmp" 2> >(tee "$pointer.why" >&2) >&2 || { rm -rf "$dir.tmp"; return 1; }
 		mv -T "$dir.tmp" "$dir"
 	fi
 	printf '%s\n' "$dir" >"$pointer.tmp"
