@@ -69,15 +69,29 @@ static int take_from_zone(struct pool_piece *piece, struct zone *zone, unsigned 
 }
 
 /*
- * ZONE_MOVABLE is left alone, for these pages never move again, and so is
- * ZONE_DMA, which is small and for those who can use nothing else.
+ * ZONE_DMA is small, and for those who can use nothing else. arm64's may be most of a
+ * node, or all of it.
  */
+static bool is_for_others(const struct zone *zone)
+{
+#ifdef CONFIG_ZONE_DMA
+	return zone_idx(zone) == ZONE_DMA &&
+	       zone->present_pages <= zone->zone_pgdat->node_present_pages / 2;
+#else
+	return false;
+#endif
+}
+
+/* ZONE_MOVABLE is left alone, for these pages never move again. */
 static int contig_take(struct pool_piece *piece, struct pool_request *request)
 {
 	static const enum zone_type zones[] = {
 		ZONE_NORMAL,
 #ifdef CONFIG_ZONE_DMA32
 		ZONE_DMA32,
+#endif
+#ifdef CONFIG_ZONE_DMA
+		ZONE_DMA,
 #endif
 	};
 	int i, nid, ret;
@@ -86,7 +100,7 @@ static int contig_take(struct pool_piece *piece, struct pool_request *request)
 		for_each_online_node(nid) {
 			struct zone *zone = &NODE_DATA(nid)->node_zones[zones[i]];
 
-			if (!populated_zone(zone))
+			if (!populated_zone(zone) || is_for_others(zone))
 				continue;
 			ret = take_from_zone(piece, zone, request->nr_pages);
 			if (ret != -ENOMEM)

@@ -33,8 +33,9 @@ default_is_told() {
 
 # The registers of an interrupt controller, which no driver may have.
 refused_registers() {
-	! grep -q '^ *fec00000-.* : IOAPIC' /proc/iomem ||
-		refused phys=0xfec00000,2M 'memory at 0xfec00000 is in use'
+	registers=$(sed -n 's/^ *0*\([0-9a-f]*\)-.* : \(IOAPIC\|GICD\)\( .*\)\?$/0x\1/p' /proc/iomem | head -n 1)
+	[ -z "$registers" ] || [ $((registers % 2097152)) -ne 0 ] ||
+		refused "phys=$registers,2M" "memory at $registers is in use"
 }
 
 # with PARAMETERS PROGRAM [ARGUMENT...]: a program of this directory, with the module loaded so
@@ -94,11 +95,14 @@ result $? module.absurd_size_is_refused_with_a_message
 ram_mb=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
 refused "size_mb=$((ram_mb - 1))" 'cannot reserve'
 result $? module.memory_that_is_in_use_is_refused_with_a_message
-refused phys=64M,2M 'phys=64M,2M is memory that the kernel uses'
+# Of the kernel itself, and of memory anyway.
+used=$(sed -n 's/^ *\([0-9a-f]*\)-.* : Kernel code$/0x\1/p' /proc/iomem)
+used=phys=$(((used >> 21) * 2 + 2))M,2M
+refused "$used" "$used is memory that the kernel uses"
 result $? module.phys_of_memory_in_use_is_refused_with_a_message
 refused_phys
 result $? module.phys_that_makes_no_sense_is_refused_with_a_message
-refused "phys=64M,2M max_mb=1" 'phys=64M,2M is more than the 1 MiB wanted'
+refused "$used max_mb=1" "$used is more than the 1 MiB wanted"
 result $? module.phys_of_more_than_max_mb_is_refused_with_a_message
 refused_registers
 result $? module.phys_of_a_device_is_refused_with_a_message
