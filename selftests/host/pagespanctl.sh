@@ -263,6 +263,46 @@ doctor_refuses_old_kernels() {
 	[ "$(advice)" = 'boot Linux 6.1 or later' ]
 }
 
+doctor_knows_which_kernels_are_tested() {
+	local release
+	machine tested 6.1.0-56-amd64
+	for release in $(sed -n 's|^readonly \(more_\)\?kernels=(\(.*\))$|\2|p' "$sources/selftests/run" | tr ' ' '\n' | grep '^[0-9.]*$'); do
+		put tested/proc/sys/kernel/osrelease "$release.4-1-amd64"
+		run 1 --root tested doctor
+		grep -q "^ok  *Linux $release" out
+		says 'make deb'
+	done
+	[ "$release" ]
+	for release in 6.2 6.11 6.13 7.1 7.30 8.1; do
+		put tested/proc/sys/kernel/osrelease "$release.4-1-amd64"
+		run 1 --root tested doctor
+		says "Linux $release.4-1-amd64 is none that the module is tested on"
+		says 'whether it builds for it is not known'
+		lacks 'make deb'
+		[[ "$(advice)" = *"make module KVER=$release.4-1-amd64" ]]
+	done
+	# Of a module that is there it is known.
+	put tested/lib/modules/8.1.4-1-amd64/modules.dep 'updates/dkms/pagespan.ko.xz:'
+	run 1 --root tested doctor
+	[ "$(advice)" = 'modprobe pagespan' ]
+}
+
+doctor_knows_what_does_not_build() {
+	local log=failed/var/lib/dkms/pagespan/0.2.0/build/make.log
+	machine failed 8.1.4-1-amd64
+	put failed/lib/modules/8.1.4-1-amd64/build/Makefile ''
+	put failed/usr/src/pagespan-0.2.0/dkms.conf ''
+	put "$log" 'DKMS make.log for pagespan-0.2.0 for kernel 8.1.4-1-amd64 (x86_64)'
+	run 1 --root failed doctor
+	says "does not build for Linux 8.1.4-1-amd64: $log says why"
+	[[ "$(advice)" = 'boot Linux 6.1, '* ]]
+	lacks 'dkms autoinstall'
+	put "$log" 'DKMS make.log for pagespan-0.2.0 for kernel 7.3.4-1-amd64 (x86_64)'
+	run 1 --root failed doctor
+	[ "$(advice)" = 'dkms autoinstall
+modprobe pagespan' ]
+}
+
 doctor_tells_of_signatures() {
 	machine signed 6.1.0-56-amd64
 	put signed/sys/module/module/parameters/sig_enforce Y
@@ -713,6 +753,8 @@ promise doctor_tells_a_newcomer_everything
 promise doctor_knows_dkms
 promise doctor_has_an_installed_module_loaded
 promise doctor_refuses_old_kernels
+promise doctor_knows_which_kernels_are_tested
+promise doctor_knows_what_does_not_build
 promise doctor_tells_of_signatures
 promise doctor_tells_of_a_container_without_the_device
 promise doctor_says_why_there_are_no_huge_mappings

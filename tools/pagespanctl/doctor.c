@@ -27,10 +27,12 @@
 #define DEVICE "/dev/pagespan"
 #define GROUP  "pagespan"
 
-/* The kernels that the module is tested on. */
-#define OLDEST_MAJOR 6
-#define OLDEST_MINOR 1
-#define NEWEST_MINOR 12
+/* The kernels that the module is tested on, as selftests/run has them; older ones than the first it
+ * is not written for.
+ */
+#define TESTED_KERNELS "6.1, 6.12, 7.2 or 7.3"
+#define OLDEST_MAJOR   6
+#define OLDEST_MINOR   1
 
 /* The first module, and the first kernel, with which no entry outlives ownership; see SECURITY.md.
  */
@@ -102,6 +104,27 @@ static char *kernel_release(void)
 	return release ? release : strdup("unknown");
 }
 
+static bool is_tested(int major, int minor)
+{
+	const char *word = TESTED_KERNELS;
+	int tested_major, tested_minor;
+
+	for (; *word; word += strspn(word, ", or")) {
+		if (sscanf(word, "%d.%d", &tested_major, &tested_minor) == 2 &&
+		    tested_major == major && tested_minor == minor)
+			return true;
+		word += strcspn(word, ", ");
+	}
+	return false;
+}
+
+static bool is_tested_release(const char *release)
+{
+	int major = 0, minor = 0;
+
+	return sscanf(release, "%d.%d", &major, &minor) == 2 && is_tested(major, minor);
+}
+
 static bool check_kernel(const char *release)
 {
 	int major = 0, minor = 0;
@@ -117,11 +140,10 @@ static bool check_kernel(const char *release)
 		advise("boot Linux %d.%d or later", OLDEST_MAJOR, OLDEST_MINOR);
 		return false;
 	}
-	if (major > OLDEST_MAJOR || minor > NEWEST_MINOR)
-		note("Linux %s is newer than the module was tested on, %d.%d", release,
-		     OLDEST_MAJOR, NEWEST_MINOR);
-	else
+	if (is_tested(major, minor))
 		good("Linux %s", release);
+	else
+		note("Linux %s is none that the module is tested on: " TESTED_KERNELS, release);
 	return true;
 }
 
@@ -180,15 +202,58 @@ static char *headers_advice(const char *release)
 	return advice;
 }
 
+/* The log of dkms's last try, if that was for this kernel: what succeeds is moved away. */
+static char *failed_log(const char *release)
+{
+	char *pattern = file_path("/var/lib/dkms/pagespan/*/build/make.log");
+	char *whole = NULL, *path = NULL;
+	char line[512];
+	glob_t found;
+	FILE *log;
+
+	if (asprintf(&whole, " for kernel %s ", release) < 0)
+		abort();
+	if (!glob(pattern, 0, NULL, &found)) {
+		log = fopen(found.gl_pathv[found.gl_pathc - 1], "re");
+		if (log && fgets(line, sizeof(line), log) && strstr(line, whole))
+			path = strdup(found.gl_pathv[found.gl_pathc - 1]);
+		if (log)
+			fclose(log);
+		globfree(&found);
+	}
+	free(whole);
+	free(pattern);
+	return path;
+}
+
+static void say_it_does_not_build(const char *release, const char *log)
+{
+	missing("the module does not build for Linux %s: %s says why", release, log);
+	advise("boot Linux " TESTED_KERNELS);
+}
+
 static void say_how_to_install(const char *release)
 {
-	char *headers = headers_advice(release);
+	char *log = failed_log(release);
+	char *headers;
 
+	if (log) {
+		say_it_does_not_build(release, log);
+		free(log);
+		return;
+	}
+	headers = headers_advice(release);
 	if (any_file("/usr/src/pagespan-*/dkms.conf")) {
 		missing("the module is known to dkms, but not built for this kernel");
 		advise("%sdkms autoinstall\nmodprobe pagespan", headers);
 	} else {
-		missing("pagespan.ko is not installed for this kernel");
+		missing("pagespan.ko is not installed for this kernel%s",
+			is_tested_release(release) ? "" :
+						     ", and whether it builds for it is not known");
+		if (!is_tested_release(release))
+			advise("%smake module KVER=%s     # in pagespan's source; if that fails, "
+			       "boot Linux " TESTED_KERNELS,
+			       headers, release);
 		advise("%smake deb && apt install ./build/deb/pagespan-dkms_*.deb     # in "
 		       "pagespan's source\n"
 		       "modprobe pagespan",
