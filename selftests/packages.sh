@@ -186,7 +186,7 @@ promise unmodified_programs_run_on_spans unmodified_programs_run_on_spans
 promise program_builds_with_pkg_config program_builds_with_pkg_config
 promise program_builds_with_cmake program_builds_with_cmake
 promise cmake_refuses_a_version_that_is_not_there cmake_refuses_a_version_that_is_not_there
-for kernel in 6.1 6.12; do
+for kernel in $(tools/chroot kernels); do
 	promise "dkms_builds_for_$kernel" dkms_builds "$kernel"
 done
 promise upgrade upgrade

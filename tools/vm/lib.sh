@@ -28,6 +28,11 @@ require() {
 
 apt_lists=/var/lib/apt/lists
 
+# debian_release: of this system, a number; nothing if it is none of Debian
+debian_release() {
+	sed -n 's/^VERSION_ID="\?\([0-9]*\).*/\1/p' /etc/os-release
+}
+
 # Waits for another apt's lock and retries network hiccups instead of failing at once.
 apt_do() {
 	DEBIAN_FRONTEND=noninteractive apt-get -q -y \
