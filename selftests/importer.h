@@ -56,7 +56,7 @@ static inline int vgem_import(int vgem, int dmabuf, uint32_t *handle)
 	return 0;
 }
 
-#define IMPORTER_MISSING "no driver made for this; see selftests/importer/build"
+#define IMPORTER_MISSING "no driver made for this; see selftests/build_module"
 
 /* A descriptor of the driver made for tests, which is loaded from beside the program; or -1. */
 static inline int importer_open(void)
