@@ -116,6 +116,9 @@ test-quick: ## the tests for the inner loop, some three minutes together
 test-debug: ## the kselftests on kernels with KASAN, lockdep and fault injection, and with KCSAN, built once
 	@selftests/run debug
 
+test-next: ## the module and the kselftests on the kernels of Debian's unstable and experimental
+	@selftests/run next
+
 install: lib tools install-lib install-man install-pagespanctl install-jemalloc install-rules ## all of it under DESTDIR/PREFIX, and modules that were built
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/examples/codeindex
 	for ko in $(wildcard $(BUILD)/module-*/pagespan.ko); do \
