@@ -287,7 +287,7 @@ without_a_network_the_newest_cached_kernel_serves() {
 	PATH=$work/offline:$PATH XDG_CACHE_HOME=$work/cache "$root/tools/vm/kernel" 6.12 \
 		>"$work/out" 2>"$work/err" || status=$?
 	expect_status 1
-	expect_err 'cannot download'
+	expect_err 'cannot get 6.12: apt-get update failed'
 }
 
 every_form_of_trouble_is_seen() {

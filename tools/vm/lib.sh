@@ -28,6 +28,9 @@ require() {
 
 apt_lists=/var/lib/apt/lists
 
+# Why apt has no lists here, once it is known that none can be had.
+why=
+
 # debian_release: of this system, a number; nothing if it is none of Debian
 debian_release() {
 	sed -n 's/^VERSION_ID="\?\([0-9]*\).*/\1/p' /etc/os-release
@@ -48,15 +51,15 @@ apt_has_lists() {
 # does not carry will not come by asking again.
 apt_update() {
 	local attempt said gone='s/^E: The repository .\([^ ]*\) \([^ ]*\) Release. .*/\1 has no release \2/p'
-	[ -w "$apt_lists" ] || { say "cannot refresh the package lists: not root (run: sudo apt-get update)"; return 1; }
+	[ -w "$apt_lists" ] || { why="the package lists cannot be refreshed, not root (run: sudo apt-get update)"; return 1; }
 	say "refreshing the package lists"
 	for attempt in 1 2 3; do
 		[ "$attempt" = 1 ] || sleep "$attempt"
 		said=$(apt_do update 2>&1 >/dev/null) && return 0
 		! grep -q ' does not have a Release file' <<<"$said" || break
 	done
-	said=$(sed -n "$gone; s/^[EW]: //p" <<<"$said" | head -n 1)
-	say "cannot refresh the package lists: ${said:-apt-get update failed}"
+	why=$(sed -n "$gone; s/^[EW]: //p" <<<"$said" | head -n 1)
+	why=${why:-apt-get update failed}
 	return 1
 }
 
@@ -92,7 +95,7 @@ apt_repositories() {
 # apt_know_repositories: a system that never fetched lists does not know whose its repositories are.
 apt_know_repositories() {
 	[ -n "$(apt_repositories)" ] || { apt_update && [ -n "$(apt_repositories)" ]; } ||
-		{ say "apt has no repository of Debian's here"; return 1; }
+		{ why=${why:-"apt has no repository of Debian's here"}; return 1; }
 }
 
 # apt_mirror [-security]: of these, the release itself, or what secures it
@@ -175,8 +178,9 @@ cached_newest() {
 # unpacked NAME GLOB: prints the directory of what NAME stands for today, downloading it if need be.
 # The caller defines   resolve          prints the directory's path, from the package lists; and
 #                      download DIR TMP fills TMP, which becomes DIR.
-# What NAME resolved to is remembered until the package lists change. Without a network the newest
-# directory that matches GLOB serves; and if there is none, what resolve or download said last is why.
+# What NAME resolved to is remembered until the package lists change. Without a network, or if apt is known to
+# have no lists, the newest directory that matches GLOB serves; and if there is none, what resolve or download
+# said last is why.
 unpacked() {
 	local name=$1 glob=$2 pointer=$cache/$1.current dir
 	unpacked_now "$pointer" && return
@@ -184,16 +188,16 @@ unpacked() {
 	exec 9>"$pointer.lock"
 	flock -n 9 || { say "waiting for another download of ${name##*/}"; flock 9; }
 	unpacked_now "$pointer" && return
-	if apt_retry unpacked_fetch; then
+	if [ -z "$why" ] && apt_retry unpacked_fetch; then
 		rm -f "$pointer.why"
 		unpacked_now "$pointer"
 	elif [ -n "$glob" ] && dir=$(cached_newest "$glob"); then
-		say "the package archive is out of reach: using $(basename "$dir")"
+		say "the package archive is out of reach${why:+ ($why)}: using $(basename "$dir")"
 		printf '%s\n' "$dir"
 	else
-		dir=$(tail -qn 1 "$pointer.why" 2>/dev/null) || true
+		[ -n "$why" ] || why=$(tail -qn 1 "$pointer.why" 2>/dev/null) || true
 		rm -f "$pointer.why"
-		fail 1 "cannot get ${name##*/}${dir:+: ${dir#"$self: "}}"
+		fail 1 "cannot get ${name##*/}${why:+: ${why#"$self: "}}"
 	fi
 }
 
