@@ -17,7 +17,7 @@ LIB_CFLAGS = -std=gnu11 $(WARNINGS) $(CFLAGS) -Ilib/include -Ikmod/uapi
 .DELETE_ON_ERROR:
 SUBSTITUTE = sed 's|@PREFIX@|$(PREFIX)|g; s|@LIBDIR@|$(LIBDIR)|g; s|@VERSION@|$(VERSION)|g'
 
-.PHONY: all module lib tools demo test test-quick test-debug install install-lib install-rules deb test-packages clean help
+.PHONY: all module lib tools demo test test-full test-quick test-debug test-next install install-lib install-rules deb test-packages clean help
 
 all: module lib tools ## the module, the library and the programs (KVER= or KDIR= choose the kernel)
 
@@ -115,6 +115,9 @@ test-quick: ## the tests for the inner loop, some three minutes together
 
 test-debug: ## the kselftests on kernels with KASAN, lockdep and fault injection, and with KCSAN, built once
 	@selftests/run debug
+
+test-full: ## every test, and those that take too long for every time
+	@selftests/run full
 
 test-next: ## the module and the kselftests on the kernels of Debian's unstable and experimental
 	@selftests/run next
