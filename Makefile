@@ -147,7 +147,7 @@ install-lib: lib
 	done
 
 install-rules:
-	install -D -m 644 -t $(DESTDIR)/lib/udev/rules.d tools/udev/60-pagespan.rules
+	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d tools/udev/60-pagespan.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/sysusers.d tools/udev/pagespan.conf
 
 deb: ## the Debian packages, in build/deb

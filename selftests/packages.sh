@@ -113,7 +113,7 @@ cmake_refuses_a_version_that_is_not_there() {
 
 group_and_rules_are_there() {
 	grep -q '^pagespan:' "$root/etc/group"
-	grep -q 'GROUP="pagespan"' "$root/lib/udev/rules.d/60-pagespan.rules"
+	grep -q 'GROUP="pagespan"' "$root/usr/lib/udev/rules.d/60-pagespan.rules"
 	[ -s "$root/usr/share/doc/pagespan-dkms/examples/modprobe.d/pagespan.conf" ]
 	[ -s "$root/usr/share/doc/pagespan-dkms/examples/modules-load.d/pagespan.conf" ]
 }

@@ -370,7 +370,7 @@ TEST_F(copy, child_has_the_spans_before_the_first_handler_runs)
 	sigprocmask(0, NULL, &mask);
 	EXPECT_TRUE(sigismember(&mask, SIGSEGV));
 	sigaction(SIGSEGV, NULL, &after);
-	EXPECT_EQ(before.sa_handler, after.sa_handler);
+	EXPECT_TRUE(before.sa_handler == after.sa_handler);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	EXPECT_EQ(0, ps_span_free((void *)span, 3 * PAGE));
 }
