@@ -62,7 +62,10 @@ static long advise(struct attack *attack, long advice)
 
 static long advise_page(struct attack *attack, long advice)
 {
-	return or_errno(madvise(page_leaving(attack), PAGE, advice));
+	long ret = or_errno(madvise(page_leaving(attack), PAGE, advice));
+
+	/* What Linux 7.3 says to MADV_SOFT_OFFLINE of memory that was reserved at boot. */
+	return ret == -ENOTRECOVERABLE ? -EIO : ret;
 }
 
 /* By another process: 0 if all of it was advised. */
