@@ -307,7 +307,7 @@ TEST_F(full, many_are_served_by_one)
 TEST_F(full, one_is_served_by_many)
 {
 	struct answerer answerers[MANY];
-	long first = -ENOMEM;
+	long first;
 
 	ASSERT_EQ(0, client_free(self->holder, self->spare.first, MANY));
 	for (int i = 0; i < MANY; i++) {
