@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The kernel's harness, but a test may take longer than its 30 s: a debug kernel, emulated, is slow. */
+/* The kernel's harness, but a test may take longer than its 30 s: debug kernels are slow. */
 #ifndef PAGESPAN_HARNESS_H
 #define PAGESPAN_HARNESS_H
 
