@@ -61,10 +61,10 @@ static inline unsigned long *compat_page_flags(struct page *page)
 }
 
 /*
- * Where a tail page has its head, and how that is written: since 7.0 the order goes into
+ * Where a tail page has its head, and how that is written: since 7.1 the order goes into
  * it as well.
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 #define COMPAT_HEAD_MEMBER	compound_info
 #define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head, order)
 #else
@@ -72,10 +72,10 @@ static inline unsigned long *compat_page_flags(struct page *page)
 #define compat_set_compound_head(tail, head, order)	set_compound_head(tail, head)
 #endif
 
-/* The device of a page of ZONE_DEVICE is its folio's since 6.14. */
+/* The device of a page of ZONE_DEVICE is its folio's since 6.15. */
 static inline struct dev_pagemap *compat_page_pgmap(const struct page *page)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
 	return page_pgmap(page);
 #else
 	return page->pgmap;
