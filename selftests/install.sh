@@ -85,6 +85,12 @@ has_man_pages() {
 	[ -s "$tmp/root/usr/share/man/man3/ps_span_alloc.3" ] && [ -s "$tmp/root/usr/share/man/man7/pagespan.7" ]
 }
 
+# In /usr, where Debian's systems have all of /lib.
+has_rules() {
+	[ -s "$tmp/root/usr/lib/udev/rules.d/60-pagespan.rules" ] && [ -s "$tmp/root/usr/lib/sysusers.d/pagespan.conf" ] &&
+		[ ! -e "$tmp/root/lib/udev" ]
+}
+
 exports_only_its_own_names() {
 	local names
 	names=$(nm -D --defined-only "$tmp/root/usr/lib/libpagespan.so" | awk '$2 != "A" { print $3 }')
@@ -105,6 +111,7 @@ promise install.twin_is_usable_without_headers twin_runs_without_headers
 promise install.unmodified_program_runs_on_spans program_runs_on_spans
 promise install.man_pages_are_there has_man_pages
 promise install.pagespanctl_is_there has_pagespanctl
+promise install.rules_are_in_usr has_rules
 promise install.library_exports_only_its_own_names exports_only_its_own_names
 echo "1..$tests"
 exit $((failures != 0))
