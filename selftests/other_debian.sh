@@ -40,7 +40,7 @@ promise() {
 		echo "ok $tests $other.$name"
 	else
 		failures=$((failures + 1))
-		tail -n 50 "$work/log" | sed 's/^/# /'
+		{ grep -B 12 '^\(# \)*not ok' "$work/log" || tail -n 50 "$work/log"; } | sed 's/^/#   /'
 		echo "not ok $tests $other.$name"
 	fi
 }
