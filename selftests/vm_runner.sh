@@ -17,6 +17,7 @@ kernel=6.1
 quick_tests=(
 	an_unknown_option_is_wrong_usage
 	an_unknown_kernel_is_named_with_the_known_ones
+	an_architecture_is_named_once_and_has_what_it_needs
 	a_missing_command_is_127
 	a_missing_program_is_named
 	a_missing_module_names_make
@@ -232,6 +233,21 @@ an_unknown_kernel_is_named_with_the_known_ones() {
 	run --kernel 5.9 -- true
 	expect_status 2
 	expect_err "unknown kernel '5.9' (known: 6.1, 6.12"
+}
+
+an_architecture_is_named_once_and_has_what_it_needs() {
+	run --arch mips -- true
+	expect_status 2
+	expect_err "--arch is x86_64 or arm64, not 'mips'"
+	run --kernel 6.12-arm64 --arch x86_64 -- true
+	expect_status 2
+	expect_err '6.12-arm64 is not for x86_64'
+	run --arch arm64 --kernel 6.1 -- true
+	expect_status 125
+	expect_err 'of kernel 6.1-arm64 there are headers only'
+	run --arch arm64 --kernel 6.12 --program "$(command -v bash)" -- true
+	expect_status 125
+	expect_err 'is not for arm64'
 }
 
 a_missing_command_is_127() {
