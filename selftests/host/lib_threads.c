@@ -114,13 +114,29 @@ static void end_threads(void)
 		pthread_join(threads[--nr_threads], NULL);
 }
 
+/* How many the kernel allows of all, which it knows from the memory that it booted with. */
+static unsigned long threads_max(void)
+{
+	unsigned long max = 0;
+	FILE *file = fopen("/proc/sys/kernel/threads-max", "r");
+
+	if (!file || fscanf(file, "%lu", &max) != 1)
+		abort();
+	fclose(file);
+	return max;
+}
+
+/* As many as there is memory for, and so few that others can start beside them. */
 static int most_threads(void)
 {
+	unsigned long most = threads_max() / 2;
 	struct sysinfo info;
 
 	if (sysinfo(&info))
 		abort();
-	return info.freeram / BYTES_OF_THREAD < MOST ? info.freeram / BYTES_OF_THREAD : MOST;
+	if (info.freeram / BYTES_OF_THREAD < most)
+		most = info.freeram / BYTES_OF_THREAD;
+	return most < MOST ? most : MOST;
 }
 
 /* The best of many, so that nobody else's work is in it. */
