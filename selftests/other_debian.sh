@@ -45,9 +45,10 @@ promise() {
 	fi
 }
 
-# there COMMAND...: in the project's directory there; what it finds in the cache was made here
+# there COMMAND...: in the directory of the project there; what it finds in the cache was made here, or stays for here
 there() {
-	tools/chroot run --bind "$cache/kernels:/root/.cache/pagespan/kernels" --bind "$harness" "$root" \
+	tools/chroot run --bind "$cache/kernels:/root/.cache/pagespan/kernels" \
+		--bind "$cache/chroot/clean:/root/.cache/pagespan/chroot/clean" --bind "$harness" "$root" \
 		sh -ec 'cd /pagespan; exec "$@"' sh "$@"
 }
 
@@ -76,6 +77,7 @@ packages_are_installed_and_built() {
 	there tools/setup build vm package && there selftests/packages.sh
 }
 
+mkdir -p "$cache/kernels" "$cache/chroot/clean"
 harness=$(tools/vm/linux-source 6.1)/tools/testing/selftests
 echo "TAP version 13"
 promise is_unpacked is_unpacked
