@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* The kernel's harness, but a test may take longer than its 30 s: debug kernels are slow. */
 #ifndef PAGESPAN_HARNESS_H
 #define PAGESPAN_HARNESS_H

@@ -9,8 +9,8 @@ LIB_TESTS := span refusal descriptor reserve pressure stack cache budget exact d
 # Those with threads; fork() in a process with threads is not for ThreadSanitizer's watch.
 LIB_TSAN_TESTS := refusal cache exact resize stress hop
 LIB_TEST_CFLAGS = -std=gnu11 -O1 -g $(WARNINGS) -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS)
-LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/host/harness.h \
+	-Wno-missing-field-initializers -Ilib/include -Ikmod/uapi -I$(KSELFTESTS) -I$(KSELFTESTS)/kselftest
+LIB_TEST_HEADERS := selftests/in_child.h selftests/random.h selftests/harness.h \
 	selftests/host/lib_arena_large.h selftests/host/spans.h selftests/host/tap.h \
 	$(wildcard lib/include/*.h lib/include/pagespan/*.h)
 

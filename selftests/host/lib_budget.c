@@ -8,7 +8,7 @@
 
 #include "../in_child.h"
 #include "../random.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 #define NR_IDLE 32

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 TEST(freed_span_is_the_next_of_its_size)

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE      PS_PAGE_SIZE
 #define MEGABLOCK (512 * PAGE)

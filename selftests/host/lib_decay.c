@@ -9,7 +9,7 @@
 #include <signal.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 #ifdef __SANITIZE_ADDRESS__

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE    PS_PAGE_SIZE
 #define MIB     ((size_t)1 << 20)

@@ -9,7 +9,7 @@
 
 #include "../in_child.h"
 #include "../random.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 static bool is_refused(void *span, size_t bytes)

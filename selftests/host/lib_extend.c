@@ -6,7 +6,7 @@
 
 #include "../in_child.h"
 #include "../random.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 /* ---- in place ------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 #include <time.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE PS_PAGE_SIZE
 

@@ -8,7 +8,7 @@
 
 #include "../in_child.h"
 #include "cgroup_files.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 #define LIMIT    "268435456\n"

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE      PS_PAGE_SIZE
 #define MIB       ((size_t)1 << 20)

@@ -15,7 +15,7 @@
 
 #include "../in_child.h"
 #include "cgroup_files.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE PS_PAGE_SIZE
 #define MIB  ((size_t)1 << 20)

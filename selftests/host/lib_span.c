@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE      PS_PAGE_SIZE
 #define MEGABLOCK (512 * PAGE)

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <ucontext.h>
 
-#include "harness.h"
+#include "../harness.h"
 
 #define PAGE PS_PAGE_SIZE
 #define MIB  ((size_t)1 << 20)

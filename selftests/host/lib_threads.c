@@ -7,7 +7,7 @@
 #include <sys/sysinfo.h>
 
 #include "../in_child.h"
-#include "harness.h"
+#include "../harness.h"
 #include "spans.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
