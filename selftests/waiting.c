@@ -304,10 +304,20 @@ TEST_F(full, many_are_served_by_one)
 	EXPECT_EQ(MANY, got);
 }
 
+/* Once all have given their page, of which nobody has taken one: they have them again. */
+static bool all_take_back(struct answerer *answerers)
+{
+	for (int i = 0; i < MANY; i++)
+		if (!take_back(&answerers[i], 1))
+			return false;
+	return true;
+}
+
 TEST_F(full, one_is_served_by_many)
 {
 	struct answerer answerers[MANY];
-	long first;
+	long first = -ENOMEM;
+	int tries;
 
 	ASSERT_EQ(0, client_free(self->holder, self->spare.first, MANY));
 	for (int i = 0; i < MANY; i++) {
@@ -319,17 +329,14 @@ TEST_F(full, one_is_served_by_many)
 		};
 		start_answering(&answerers[i]);
 	}
-	/* What is given too late stays free. */
-	first = client_alloc(self->asker, MANY);
-	if (first == -ENOMEM) {
-		for (int i = 0; i < MANY; i++)
-			EXPECT_TRUE(EVENTUALLY(!__atomic_load_n(&answerers[i].spare.nr_pages,
-								__ATOMIC_ACQUIRE)));
-		first = client_alloc(self->asker, MANY);
-	}
+	/* On a slow machine some answers come too late. */
+	for (tries = 0; tries < TRIES && first == -ENOMEM; tries++)
+		if (!tries || all_take_back(answerers))
+			first = client_alloc(self->asker, MANY);
 	for (int i = 0; i < MANY; i++) {
 		stop_answering(&answerers[i]);
-		EXPECT_EQ(1, times_asked(answerers[i].fd));
+		EXPECT_LE(1, times_asked(answerers[i].fd));
+		EXPECT_GE(tries, times_asked(answerers[i].fd));
 		close(answerers[i].fd);
 	}
 	EXPECT_EQ(self->spare.first, first);
