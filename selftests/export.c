@@ -135,7 +135,7 @@ TEST_F(exported, release_ends_the_quarantine_at_once)
 		close(self->dmabuf);
 		while (client_info(self->fd).quarantined_pages)
 			;
-		soon += now() - released < 0.05;
+		soon += now() - released < 0.025;
 		self->span = client_alloc(self->fd, 16);
 		ASSERT_LE(0, self->span);
 		self->dmabuf = export(self->fd, self->span, 8);
