@@ -1,0 +1,730 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Snapshots, and with them fork().
+ *
+ *	page i of the pool:   owned by one client, and seen by any number of relatives
+ *	a copy of page i:     of ordinary memory; seen by relatives, owned by none
+ *
+ *	a client sees at i:   its copy; or else the pool's page, if it owns it or may see it
+ *	a client may write:   a copy that nobody else sees; a page that it owns and nobody
+ *	                      else sees
+ *
+ * Whoever writes first makes it so: a relative that only sees a page gets a copy; the
+ * owner gives those that see its page one copy together, and so keeps its pages where
+ * they are, in one piece. If something holds the page, which at that time is a
+ * reader's pin, the owner gets the copy and the page goes to a relative, for what is
+ * pinned must not change. A page that its owner frees goes to a relative that sees it,
+ * if there is one.
+ *
+ * fork(): a window has VM_WIPEONFORK, so that the kernel copies no entry, and calls
+ * snapshot_open() for the child's window. mmap_lock is held for writing there, so that
+ * no fault comes between. The child's window stays in the address space of the
+ * parent's, for that is where dup_mmap() links it, but is of a file of the child's
+ * own. Windows of a client in other processes keep operations without
+ * page_mkwrite(), with which the kernel makes an entry writable by itself; so they are
+ * never given one that is not.
+ *
+ * Read in Linux 6.1.192, 6.12 and 7.3: dup_mmap() calls open() before it takes a reference
+ * to vm_file and links the window. Before 6.1.90 and in 6.2 to 6.8 it was after.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/highmem.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "address_space.h"
+#include "chardev.h"
+#include "client.h"
+#include "compat.h"
+#include "era.h"
+#include "mapping.h"
+#include "snapshot.h"
+#include "stats.h"
+
+#define BLOCK_PAGES	SPAN_MAP_MEGABLOCK_PAGES
+
+static struct client *client_of(struct view *view)
+{
+	return container_of(view, struct client, view);
+}
+
+static struct view *view_of(const struct vm_area_struct *vma)
+{
+	struct client *client = vma->vm_private_data;
+
+	return &client->view;
+}
+
+/* ---- what a client sees ---------------------------------------------------- */
+
+static bool sees(const struct view *view, u64 index)
+{
+	const unsigned long *bits = xa_load(&view->seen, index / BLOCK_PAGES);
+
+	return bits && test_bit(index % BLOCK_PAGES, bits);
+}
+
+/* The first relative that sees a page which somebody else owns; NULL if none does. */
+static struct view *find_viewer(struct family *family, u64 index)
+{
+	struct view *view;
+
+	list_for_each_entry(view, &family->relatives, siblings)
+		if (sees(view, index))
+			return view;
+	return NULL;
+}
+
+static void see_no_more(struct view *view, u64 index)
+{
+	unsigned long *bits = xa_load(&view->seen, index / BLOCK_PAGES);
+
+	clear_bit(index % BLOCK_PAGES, bits);
+	view->nr_pages--;
+}
+
+/* How many relatives see a copy. */
+static unsigned long copy_viewers(struct page *copy)
+{
+	return page_private(copy);
+}
+
+static void copy_put(struct page *copy)
+{
+	unsigned long viewers = page_private(copy) - 1;
+
+	set_page_private(copy, viewers);
+	if (viewers)
+		return;
+	copy->mapping = NULL;
+	put_page(copy);
+}
+
+/*
+ * What the client sees at an index, and whether it may be written as it is; NULL if
+ * nothing. family->lock is held.
+ */
+static struct page *find_page(struct client *client, u64 index, bool *writable)
+{
+	struct view *view = &client->view;
+	struct pool *pool = client->registry->pool;
+	struct page *copy = xa_load(&view->copies, index);
+
+	if (copy) {
+		*writable = copy_viewers(copy) == 1;
+		return copy;
+	}
+	if (sees(view, index)) {
+		*writable = false;
+		return pool_page(pool, index);
+	}
+	if (!client_owns(client, index, 1))
+		return NULL;
+	*writable = !find_viewer(view->family, index);
+	return pool_page(pool, index);
+}
+
+/**
+ * snapshot_sees() - whether a client sees a page that it does not own
+ * @client: the client
+ * @index: of the page
+ *
+ * Context: process context; no lock of the family held.
+ * Return: true if it does, be it a copy.
+ */
+bool snapshot_sees(const struct client *client, u64 index)
+{
+	const struct view *view = &client->view;
+	bool found;
+
+	if (!view->family)
+		return false;
+	down_read(&view->family->lock);
+	found = sees(view, index) || xa_load(&view->copies, index);
+	up_read(&view->family->lock);
+	return found;
+}
+
+/* Takes pages out of the windows of a client. */
+static void zap_windows(const struct view *view, u64 first, u64 nr_pages)
+{
+	const struct client *client = container_of(view, struct client, view);
+
+	if (client->window)
+		unmap_mapping_pages(client->window, first, nr_pages, true);
+	if (view->home && view->home != client->window)
+		unmap_mapping_pages(view->home, first, nr_pages, true);
+}
+
+/* ---- writing what others see ----------------------------------------------- */
+
+/* Of ordinary memory, charged to the cgroup of whom it is for. */
+static struct page *copy_alloc(const struct view *view)
+{
+	struct mem_cgroup *old = set_active_memcg(view->memcg);
+	struct page *copy = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
+
+	set_active_memcg(old);
+	if (copy)
+		set_page_private(copy, 0);
+	return copy;
+}
+
+/* A futex in it has a name of this client's. */
+static void copy_place(struct page *copy, struct client *client, u64 index)
+{
+	copy->mapping = client->registry->pool->mapping;
+	address_space_place(copy, index, client->id);
+}
+
+/* Room for a copy; what follows cannot fail then. */
+static int copy_prepare(struct view *view, u64 index)
+{
+	return xa_reserve(&view->copies, index, GFP_KERNEL_ACCOUNT);
+}
+
+static void copy_give(struct view *view, u64 index, struct page *copy)
+{
+	set_page_private(copy, page_private(copy) + 1);
+	xa_store(&view->copies, index, copy, GFP_NOWAIT);
+	view->nr_pages++;
+}
+
+/* Whether something holds a page of the pool besides its entries and @nr_held of the caller's. */
+static bool is_pinned(const struct pool *pool, u64 index, int nr_held)
+{
+	struct page *page = pool_page(pool, index);
+
+	if (pool_is_folio(pool, index))
+		return pool_folio_is_pinned(pool, round_down(index, BLOCK_PAGES));
+	return page_ref_count(page) - nr_held >
+	       1 + atomic_read(&page->_mapcount) - ERA_UNMAPPED;
+}
+
+/* Makes a page that one client owns another's, who sees it. */
+static void pass_on(struct client *owner, struct view *heir, u64 index)
+{
+	struct client *client = client_of(heir);
+	struct registry *registry = owner->registry;
+
+	see_no_more(heir, index);
+	account_charge(&client->account, 1);
+	holding_add(&client->holding, index, 1);
+	atomic64_inc(&client->nr_owned);
+	owner_write(&registry->owners, index, 1, owner_word(client->id, OWNER_OWNED));
+	holding_add(&owner->holding, index, -1);
+	atomic64_dec(&owner->nr_owned);
+	account_refund(&owner->account, 1);
+	address_space_place(pool_page(registry->pool, index), index, client->id);
+}
+
+/* The owner's part of unshare(). */
+static int unshare_owned(struct client *client, u64 index, struct page *copy, int nr_held)
+{
+	struct family *family = client->view.family;
+	struct pool *pool = client->registry->pool;
+	struct view *view, *heir = find_viewer(family, index);
+	struct page *page = pool_page(pool, index);
+	int ret;
+
+	if (!heir)
+		return 0;
+	list_for_each_entry(view, &family->relatives, siblings) {
+		if (!sees(view, index))
+			continue;
+		ret = copy_prepare(view, index);
+		if (ret)
+			return ret;
+		zap_windows(view, index, 1);
+	}
+	if (is_pinned(pool, index, nr_held)) {
+		ret = copy_prepare(&client->view, index) ?:
+		      holding_prepare(&client_of(heir)->holding, index, 1);
+		if (ret)
+			return ret;
+		copy_highpage(copy, page);
+		copy_place(copy, client, index);
+		pass_on(client, heir, index);
+		copy_give(&client->view, index, copy);
+		zap_windows(&client->view, index, 1);
+		return 0;
+	}
+	copy_highpage(copy, page);
+	copy_place(copy, client_of(heir), index);
+	list_for_each_entry(view, &family->relatives, siblings) {
+		if (!sees(view, index))
+			continue;
+		see_no_more(view, index);
+		copy_give(view, index, copy);
+	}
+	return 0;
+}
+
+/* A relative's part of it: it sees a page or a copy that is not its alone. */
+static int unshare_seen(struct client *client, u64 index, struct page *copy)
+{
+	struct view *view = &client->view;
+	struct page *from = xa_load(&view->copies, index);
+	int ret;
+
+	if (from && copy_viewers(from) == 1) {
+		copy_place(from, client, index);
+		return 0;
+	}
+	ret = copy_prepare(view, index);
+	if (ret)
+		return ret;
+	copy_highpage(copy, from ?: pool_page(client->registry->pool, index));
+	copy_place(copy, client, index);
+	zap_windows(view, index, 1);
+	if (from) {
+		view->nr_pages--;
+		copy_put(from);
+	} else {
+		see_no_more(view, index);
+	}
+	copy_give(view, index, copy);
+	return 0;
+}
+
+/*
+ * Makes what a client sees at an index its own to write. Whatever changes meanwhile, who
+ * called looks again.
+ */
+static int unshare(struct client *client, u64 index, int nr_held)
+{
+	struct view *view = &client->view, *payer = view;
+	struct family *family = view->family;
+	struct page *copy;
+	int ret = 0;
+
+	down_read(&family->lock);
+	if (!sees(view, index) && !xa_load(&view->copies, index))
+		payer = find_viewer(family, index) ?: view;
+	copy = copy_alloc(payer);
+	up_read(&family->lock);
+	if (!copy)
+		return -ENOMEM;
+	down_write(&family->lock);
+	if (sees(view, index) || xa_load(&view->copies, index))
+		ret = unshare_seen(client, index, copy);
+	else if (client_owns(client, index, 1))
+		ret = unshare_owned(client, index, copy, nr_held);
+	up_write(&family->lock);
+	if (!copy_viewers(copy))
+		put_page(copy);
+	return ret;
+}
+
+/* ---- faults ------------------------------------------------------------------ */
+
+/* Where an entry that is not writable stays so until snapshot_mkwrite() is asked. */
+static bool may_protect(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &snapshot_vm_ops;
+}
+
+/*
+ * Maps what the client sees at the place of a fault.  An entry maps @mapped, not writable,
+ * if that is not NULL, and the caller holds it @nr_held times; 0 is returned if it may
+ * become writable as it is.
+ */
+static vm_fault_t serve(struct vm_fault *vmf, bool write, struct page *mapped, int nr_held)
+{
+	struct client *client = vmf->vma->vm_private_data;
+	struct family *family = client->view.family;
+	struct pool *pool = client->registry->pool;
+	bool shared, writable;
+	struct page *page;
+	vm_fault_t ret;
+	u64 index;
+
+	if (vmf->pgoff >= pool->nr_pages)
+		return VM_FAULT_SIGBUS;
+	index = pool_clamp(pool, vmf->pgoff);
+	write |= !may_protect(vmf->vma);
+	for (;;) {
+		down_read(&family->lock);
+		page = find_page(client, index, &writable);
+		shared = page && write && !writable && !PageHWPoison(page);
+		if (shared)
+			ret = 0;
+		else if (!page)
+			ret = VM_FAULT_SIGBUS;
+		else if (PageHWPoison(page))
+			ret = VM_FAULT_HWPOISON;
+		else if (page == mapped)
+			ret = 0;
+		else if (pmd_leaf(READ_ONCE(*vmf->pmd)))
+			ret = VM_FAULT_NOPAGE;
+		else
+			ret = era_insert_page(vmf, page, !page_private(page) &&
+					      pool_is_device(pool, index), writable);
+		up_read(&family->lock);
+		if (!shared)
+			return ret;
+		if (unshare(client, index, nr_held))
+			return VM_FAULT_OOM;
+	}
+}
+
+/**
+ * snapshot_fault() - a fault in a window of a client that has a family
+ * @vmf: the fault
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t snapshot_fault(struct vm_fault *vmf)
+{
+	return serve(vmf, vmf->flags & FAULT_FLAG_WRITE, NULL, 0);
+}
+
+/* The kernel holds the page meanwhile if the entry does. */
+static vm_fault_t snapshot_page_mkwrite(struct vm_fault *vmf)
+{
+	return serve(vmf, true, vmf->page, 1);
+}
+
+static vm_fault_t snapshot_pfn_mkwrite(struct vm_fault *vmf)
+{
+	return serve(vmf, true, pfn_to_page(pte_pfn(vmf->orig_pte)), 0);
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+static bool block_is_seen(struct family *family, u64 first)
+{
+	const unsigned long *bits;
+	struct view *view;
+
+	list_for_each_entry(view, &family->relatives, siblings) {
+		bits = xa_load(&view->seen, first / BLOCK_PAGES);
+		if (bits && !bitmap_empty(bits, BLOCK_PAGES))
+			return true;
+	}
+	return false;
+}
+
+static bool sees_block(const struct view *view, u64 first)
+{
+	const unsigned long *bits = xa_load(&view->seen, first / BLOCK_PAGES);
+
+	return bits && bitmap_full(bits, BLOCK_PAGES);
+}
+
+/**
+ * snapshot_huge_fault() - the same for an entry of 2 MiB
+ * @vmf: the fault
+ * @first: index of the first page of a megablock that can have one
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t snapshot_huge_fault(struct vm_fault *vmf, u64 first)
+{
+	struct client *client = vmf->vma->vm_private_data;
+	struct family *family = client->view.family;
+	struct pool *pool = client->registry->pool;
+	bool write = vmf->flags & FAULT_FLAG_WRITE, writable = false, whole;
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	pmd_t slot;
+
+	down_write(&family->lock);
+	slot = READ_ONCE(*vmf->pmd);
+	whole = sees_block(&client->view, first);
+	if (client_owns(client, first, HPAGE_PMD_NR)) {
+		whole = true;
+		writable = !block_is_seen(family, first);
+	}
+	if (whole && (writable || (!write && may_protect(vmf->vma))) && pool_is_huge(pool, first) &&
+	    (pmd_none(slot) || pmd_leaf(slot))) {
+		WRITE_ONCE(client->had_huge, true);
+		ret = era_insert_huge_page(vmf, pool, first, write, writable);
+	}
+	up_write(&family->lock);
+	return ret;
+}
+#endif
+
+/* ---- taking one ---------------------------------------------------------------- */
+
+static struct family *family_create(void)
+{
+	struct family *family = kzalloc(sizeof(*family), GFP_KERNEL_ACCOUNT);
+
+	if (!family)
+		return NULL;
+	init_rwsem(&family->lock);
+	INIT_LIST_HEAD(&family->relatives);
+	return family;
+}
+
+static void join(struct client *client, struct family *family)
+{
+	client->view.family = family;
+	list_add_tail(&client->view.siblings, &family->relatives);
+	refcount_inc(&family->refs);
+}
+
+/* The family of a client, which it gets if it has none. */
+static struct family *family_of(struct client *client)
+{
+	struct family *family;
+
+	if (READ_ONCE(client->view.family))
+		return client->view.family;
+	family = family_create();
+	if (!family)
+		return NULL;
+	down_write(&client->lock);
+	if (client->view.family) {
+		kfree(family);
+	} else {
+		refcount_set(&family->refs, 1);
+		INIT_LIST_HEAD(&family->relatives);
+		list_add_tail(&client->view.siblings, &family->relatives);
+		client->view.family = family;
+	}
+	up_write(&client->lock);
+	return client->view.family;
+}
+
+/* The bits of a megablock, which are made if there are none. */
+static unsigned long *bits_of(struct view *view, u64 block)
+{
+	unsigned long *bits = xa_load(&view->seen, block);
+
+	if (bits)
+		return bits;
+	bits = bitmap_zalloc(BLOCK_PAGES, GFP_KERNEL_ACCOUNT);
+	if (bits && xa_is_err(xa_store(&view->seen, block, bits, GFP_KERNEL_ACCOUNT))) {
+		bitmap_free(bits);
+		return NULL;
+	}
+	return bits;
+}
+
+static int see_owned(struct view *view, const struct client *parent)
+{
+	const struct owner_table *owners = &parent->registry->owners;
+	u64 nr_pages = parent->registry->pool->nr_pages;
+	u64 owned = owner_word(parent->id, OWNER_OWNED);
+	unsigned long *bits;
+	u64 index, end, run;
+
+	for (index = holding_next(&parent->holding, 0); index != U64_MAX;
+	     index = holding_next(&parent->holding, end)) {
+		end = min(round_down(index, BLOCK_PAGES) + BLOCK_PAGES, nr_pages);
+		bits = bits_of(view, index / BLOCK_PAGES);
+		if (!bits)
+			return -ENOMEM;
+		for (; index < end; index += run) {
+			index += owner_run_not(owners, index, end - index, owned);
+			run = index < end ? owner_run(owners, index, end - index, owned) : 0;
+			bitmap_set(bits, index % BLOCK_PAGES, run);
+			view->nr_pages += run;
+		}
+		if (end >= nr_pages)
+			break;
+	}
+	return 0;
+}
+
+static int see_seen(struct view *view, const struct view *parent)
+{
+	unsigned long *from, *bits;
+	struct page *copy;
+	unsigned long i;
+	int ret;
+
+	xa_for_each(&parent->seen, i, from) {
+		bits = bits_of(view, i);
+		if (!bits)
+			return -ENOMEM;
+		bitmap_or(bits, bits, from, BLOCK_PAGES);
+		view->nr_pages += bitmap_weight(from, BLOCK_PAGES);
+	}
+	xa_for_each(&parent->copies, i, copy) {
+		ret = copy_prepare(view, i);
+		if (ret)
+			return ret;
+		copy_give(view, i, copy);
+	}
+	return 0;
+}
+
+/* Copies at once what is pinned: what a device writes shows in no entry. */
+static int copy_pinned(struct view *view, const struct client *parent)
+{
+	struct pool *pool = parent->registry->pool;
+	unsigned long *bits, block, i;
+	struct page *copy;
+	u64 index;
+	int ret;
+
+	xa_for_each(&view->seen, block, bits)
+		for_each_set_bit(i, bits, BLOCK_PAGES) {
+			index = block * BLOCK_PAGES + i;
+			if (!is_pinned(pool, index, 0))
+				continue;
+			ret = copy_prepare(view, index);
+			if (ret)
+				return ret;
+			copy = copy_alloc(view);
+			if (!copy)
+				return -ENOMEM;
+			copy_highpage(copy, pool_page(pool, index));
+			copy_place(copy, client_of(view), index);
+			see_no_more(view, index);
+			copy_give(view, index, copy);
+		}
+	return 0;
+}
+
+/* What the parent sees, the child does from now on; and no entry of either is writable. */
+static int share(struct client *parent, struct client *child)
+{
+	struct family *family = parent->view.family;
+	int ret;
+
+	down_write(&family->lock);
+	down_write(&parent->lock);
+	ret = see_owned(&child->view, parent) ?: see_seen(&child->view, &parent->view);
+	up_write(&parent->lock);
+	join(child, family);
+	zap_windows(&parent->view, 0, 0);
+	if (!ret && (compat_mm_has_pinned(current->mm) || READ_ONCE(parent->had_export)))
+		ret = copy_pinned(&child->view, parent);
+	up_write(&family->lock);
+	return ret;
+}
+
+/* A client that sees what another does, with a file that maps an address space. */
+static struct file *create_relative(struct client *parent, struct address_space *mapping)
+{
+	struct client *child;
+	struct file *file;
+
+	if (!family_of(parent))
+		return ERR_PTR(-ENOMEM);
+	child = client_create(parent->registry, NULL, mapping);
+	if (IS_ERR(child))
+		return ERR_CAST(child);
+	child->view.memcg = get_mem_cgroup_from_mm(current->mm);
+	file = chardev_create_file(child, mapping);
+	if (IS_ERR(file)) {
+		client_destroy(child);
+		return file;
+	}
+	child->file = file;
+	return file;
+}
+
+/* The child of a client in a process, if it has been made already for another window. */
+static struct client *find_child(const struct client *parent, const struct mm_struct *mm)
+{
+	struct family *family = READ_ONCE(parent->view.family);
+	struct client *found = NULL;
+	struct view *view;
+
+	if (!family)
+		return NULL;
+	down_read(&family->lock);
+	list_for_each_entry(view, &family->relatives, siblings)
+		if (view->mm == mm && view->parent == parent->id)
+			found = client_of(view);
+	up_read(&family->lock);
+	return found;
+}
+
+static struct client *fork_client(struct client *parent, struct mm_struct *mm)
+{
+	struct client *child = find_child(parent, mm);
+	struct file *file;
+	int ret;
+
+	if (child)
+		return child;
+	file = create_relative(parent, parent->window);
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+	address_space_hold(parent->window);
+	child = file->private_data;
+	child->view.home = parent->window;
+	child->view.home_file = file;
+	child->view.mm = mm;
+	child->view.parent = parent->id;
+	ret = share(parent, child);
+	if (ret) {
+		fput(file);
+		return ERR_PTR(ret);
+	}
+	return child;
+}
+
+/* A window that could not be inherited: whatever is touched there raises SIGBUS. */
+static const struct vm_operations_struct lost_vm_ops = { };
+
+static void protect(struct vm_area_struct *vma)
+{
+	vma->vm_ops = &snapshot_vm_ops;
+	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+}
+
+/**
+ * snapshot_open() - a window comes to be besides another: split, moved, or inherited
+ * @vma: the new one
+ */
+void snapshot_open(struct vm_area_struct *vma)
+{
+	struct client *parent = vma->vm_private_data;
+	struct vm_area_struct *old;
+	struct client *child;
+
+	if (vma->vm_mm == current->mm) {
+		if (vma->vm_file == parent->view.home_file)
+			atomic_inc(&parent->view.nr_home);
+		return;
+	}
+	vma->vm_ops = &lost_vm_ops;
+	vma->vm_private_data = NULL;
+	old = vma_lookup(current->mm, vma->vm_start);
+	if (!old || old->vm_private_data != parent || old->vm_file->f_mapping != parent->window)
+		return;
+	child = fork_client(parent, vma->vm_mm);
+	if (IS_ERR(child))
+		return;
+	protect(old);
+	protect(vma);
+	vma->vm_private_data = child;
+	vma->vm_file = child->view.home_file;
+	atomic_inc(&child->view.nr_home);
+}
+
+/**
+ * snapshot_close() - a window goes
+ * @vma: the window
+ */
+void snapshot_close(struct vm_area_struct *vma)
+{
+	struct client *client = vma->vm_private_data;
+	struct view *view = &client->view;
+
+	if (vma->vm_file != view->home_file || !atomic_dec_and_test(&view->nr_home))
+		return;
+	WRITE_ONCE(view->mm, NULL);
+	fput(view->home_file);
+}
+
+const struct vm_operations_struct snapshot_vm_ops = {
+	.open = snapshot_open,
+	.close = snapshot_close,
+	.fault = mapping_fault,
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	.huge_fault = mapping_huge_fault,
+#endif
+	.page_mkwrite = snapshot_page_mkwrite,
+	.pfn_mkwrite = snapshot_pfn_mkwrite,
+};
