@@ -73,6 +73,16 @@ struct address_space *address_space_create(void)
 }
 
 /**
+ * address_space_hold() - somebody else needs an address space
+ * @mapping: the address space; each calls address_space_destroy()
+ */
+void address_space_hold(struct address_space *mapping)
+{
+	ihold(mapping->host);
+	atomic_inc(&nr_address_spaces);
+}
+
+/**
  * address_space_destroy() - end an address space
  * @mapping: the address space, mapped by nobody and without pages
  */

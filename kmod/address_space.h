@@ -12,6 +12,7 @@ int address_space_init(void);
 void address_space_exit(void);
 
 struct address_space *address_space_create(void);
+void address_space_hold(struct address_space *mapping);
 void address_space_destroy(struct address_space *mapping);
 
 void address_space_add(struct address_space *mapping, unsigned long pfn, u64 nr_pages);

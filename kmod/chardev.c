@@ -3,6 +3,7 @@
  * /dev/pagespan: file operations.  Every ioctl is decoded and validated here
  * and nowhere else; <linux/pagespan.h> is the reference.
  */
+#include <linux/anon_inodes.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/io.h>
@@ -389,6 +390,10 @@ static long chardev_ioctl(struct file *file, unsigned int cmd, unsigned long val
 		return ioctl_alloc_one(client, value);
 	if (cmd == PAGESPAN_FREE_ONE)
 		return client_free_page(client, value);
+	if (cmd == PAGESPAN_ADOPT)
+		return snapshot_adopt(value);
+	if (cmd == PAGESPAN_SNAPSHOT)
+		return value ? -EINVAL : snapshot_take(client);
 	return struct_ioctl(client, cmd, value);
 }
 
@@ -415,6 +420,7 @@ static int chardev_open(struct inode *inode, struct file *file)
 		mapping_destroy(window);
 		return PTR_ERR(client);
 	}
+	atomic_inc(&client->nr_files);
 	file->private_data = client;
 	file->f_mapping = window;
 	return 0;
@@ -423,9 +429,11 @@ static int chardev_open(struct inode *inode, struct file *file)
 static int chardev_release(struct inode *inode, struct file *file)
 {
 	struct client *client = file->private_data;
-	struct address_space *window = client->window;
+	struct address_space *window = file->f_mapping;
 
-	client_destroy(client);
+	snapshot_file_gone(client, file);
+	if (atomic_dec_and_test(&client->nr_files))
+		client_destroy(client);
 	mapping_destroy(window);
 	return 0;
 }
@@ -468,6 +476,24 @@ static const struct file_operations chardev_fops = {
 	/* As msync() of other memory with no file behind it. */
 	.fsync = noop_fsync,
 };
+
+/**
+ * chardev_create_file() - another file of a client than what was opened
+ * @client: the client
+ * @mapping: the address space that its windows map; the file's from then on
+ *
+ * Return: the file, or an ERR_PTR().
+ */
+struct file *chardev_create_file(struct client *client, struct address_space *mapping)
+{
+	struct file *file = anon_inode_getfile("[pagespan]", &chardev_fops, client, O_RDWR);
+
+	if (!IS_ERR(file)) {
+		file->f_mapping = mapping;
+		atomic_inc(&client->nr_files);
+	}
+	return file;
+}
 
 static struct miscdevice chardev_misc = {
 	.minor = MISC_DYNAMIC_MINOR,

@@ -134,6 +134,7 @@ struct client *client_create(struct registry *registry, const struct file *file,
 	pressure_client_init(client);
 	init_rwsem(&client->lock);
 	refcount_set(&client->refs, 1);
+	snapshot_view_init(&client->view);
 	ret = holding_init(&client->holding, registry->pool->nr_pages);
 	if (ret)
 		goto free_client;

@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "pressure.h"
 #include "quarantine.h"
+#include "snapshot.h"
 #include "user.h"
 
 /**
@@ -79,6 +80,9 @@ struct registry {
  * @nr_quarantined: pages charged to it that the kernel still holds
  * @pressure: whether it is asked for pages, and is now
  * @had_huge: a 2 MiB entry was made in a window of it
+ * @had_export: PAGESPAN_EXPORT made a dma-buf of pages of it
+ * @nr_files: open files of it
+ * @view: what it sees beside the pages that it owns
  */
 struct client {
 	struct registry *registry;
@@ -95,6 +99,9 @@ struct client {
 	atomic64_t nr_quarantined;
 	struct pressure_client pressure;
 	bool had_huge;
+	bool had_export;
+	atomic_t nr_files;
+	struct view view;
 };
 
 int registry_init(struct registry *registry, struct pool *pool,

@@ -135,6 +135,24 @@ static inline void compat_flush_lost_translations(void)
 }
 #endif
 
+/* Whether a process ever pinned memory: flags of an mm are in a bitmap since 6.18. */
+static inline bool compat_mm_has_pinned(struct mm_struct *mm)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return mm_flags_test(MMF_HAS_PINNED, mm);
+#else
+	return test_bit(MMF_HAS_PINNED, &mm->flags);
+#endif
+}
+
+/* Since 6.4 faults take a lock of the VMA alone. */
+static inline void compat_vma_start_write(struct vm_area_struct *vma)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	vma_start_write(vma);
+#endif
+}
+
 /* Memory reserved at boot by name came in 6.11. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
 #define COMPAT_HAS_RESERVE_MEM	true

@@ -22,7 +22,10 @@
 #define ERA_UNMAPPED	(PAGESPAN_FOLIOS ? 0 : -1)
 
 vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index);
+vm_fault_t era_insert_page(struct vm_fault *vmf, struct page *page, bool device, bool writable);
 vm_fault_t era_insert_huge(struct vm_fault *vmf, struct pool *pool, u64 first, bool write);
+vm_fault_t era_insert_huge_page(struct vm_fault *vmf, struct pool *pool, u64 first, bool write,
+				bool writable);
 
 void era_populate_page(struct vm_area_struct *vma, unsigned long address, struct pool *pool,
 		       u64 index);
@@ -30,6 +33,15 @@ int era_populate(struct vm_area_struct *vma, unsigned long address, struct pool 
 		 u64 nr_pages);
 u32 era_populate_spans(struct vm_area_struct *vma, unsigned long window, struct pool *pool,
 		       const u64 *firsts, u32 nr, u32 nr_pages);
+
+/* A copy of the VMA of a fault, from which the kernel takes what an entry allows. */
+static inline void era_borrow(struct vm_area_struct *borrowed, const struct vm_area_struct *vma,
+			      bool writable)
+{
+	memcpy(borrowed, vma, sizeof(*borrowed));
+	borrowed->vm_page_prot = vm_get_page_prot(writable ? vma->vm_flags :
+						  vma->vm_flags & ~VM_SHARED);
+}
 
 bool era_take_apart(struct pool *pool, u64 first);
 bool era_hold_poisoned(struct page *page);

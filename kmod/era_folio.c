@@ -53,7 +53,49 @@ vm_fault_t era_insert(struct vm_fault *vmf, const struct pool *pool, u64 index)
 				       vmf->flags & FAULT_FLAG_WRITE);
 }
 
+/**
+ * era_insert_page() - map a page by an entry that is writable or is not
+ * @vmf: the fault
+ * @page: the page, which cannot leave meanwhile
+ * @device: whether it is a ZONE_DEVICE page
+ * @writable: whether the entry may be written, as far as the VMA may
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t era_insert_page(struct vm_fault *vmf, struct page *page, bool device, bool writable)
+{
+	struct vm_area_struct vma;
+	struct vm_fault fault = { .vma = &vma, .address = vmf->address, .pmd = vmf->pmd };
+
+	era_borrow(&vma, vmf->vma, writable);
+	return vmf_insert_page_mkwrite(&fault, page, writable && vma.vm_flags & VM_WRITE);
+}
+
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/**
+ * era_insert_huge_page() - era_insert_huge() by an entry that is writable or is not
+ * @vmf: the fault
+ * @pool: the pool
+ * @first: index of the megablock's first page
+ * @write: whether it is for writing
+ * @writable: whether the entry may be written, as far as the VMA may
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t era_insert_huge_page(struct vm_fault *vmf, struct pool *pool, u64 first, bool write,
+				bool writable)
+{
+	struct vm_area_struct vma;
+	struct vm_fault huge = {
+		.vma = &vma,
+		.address = vmf->address,
+		.pmd = vmf->pmd,
+		.flags = vmf->flags,
+	};
+
+	era_borrow(&vma, vmf->vma, writable);
+	return era_insert_huge(&huge, pool, first, write && writable);
+}
 /**
  * era_insert_huge() - map a megablock by an entry of 2 MiB
  * @vmf: as of a fault, with the entry's place in @pmd

@@ -368,6 +368,7 @@ int export_pages(struct client *client, u64 first, u32 nr_pages, u32 flags)
 		.first = first,
 		.nr_pages = nr_pages,
 	};
+	WRITE_ONCE(client->had_export, true);
 	mutex_init(&export->lock);
 	INIT_LIST_HEAD(&export->imports);
 	ret = get_pages(client, export);

@@ -205,6 +205,27 @@ static inline void split_folios(struct client *client, u64 first, u64 nr_pages)
 		unmap_and_take_apart(client, block);
 }
 
+/* Of a client that has relatives, by the megablock: not the hot path. */
+static int free_in_family(struct client *client, u64 first, u64 nr_pages)
+{
+	DECLARE_BITMAP(left, SPAN_MAP_MEGABLOCK_PAGES);
+	u64 end = first + nr_pages;
+	unsigned int from, to;
+	u64 piece;
+
+	if (!snapshot_sees_all(client, first, nr_pages))
+		return -EINVAL;
+	for (; first < end; first += piece) {
+		piece = min(end - first, FREE_PIECE - first % FREE_PIECE);
+		snapshot_give_up(client, first, piece, left);
+		flush_translations(client, first, piece);
+		for_each_set_bitrange(from, to, left, SPAN_MAP_MEGABLOCK_PAGES)
+			settle(client, round_down(first, FREE_PIECE) + from, to - from);
+		cond_resched();
+	}
+	return 0;
+}
+
 /**
  * client_free_page() - free a page of a client
  * @client: the client
@@ -224,6 +245,8 @@ long client_free_page(struct client *client, u64 index)
 	if (index >= registry->pool->nr_pages)
 		return -EINVAL;
 	index = pool_clamp(registry->pool, index);
+	if (unlikely(READ_ONCE(client->view.family)))
+		return free_in_family(client, index, 1);
 	down_write(&client->lock);
 	owned = owner_change(&registry->owners, index, owner_word(client->id, OWNER_OWNED),
 			     owner_word(client->id, OWNER_FREE));
@@ -359,6 +382,12 @@ int client_free_ranges(struct client *client, struct span_map_range *ranges, u32
 	const struct span_map_range *last;
 	u64 nr_pages;
 
+	if (unlikely(READ_ONCE(client->view.family))) {
+		if (!pool_contains(client->registry->pool, ranges->first, ranges->nr_pages))
+			return -EINVAL;
+		return free_in_family(client, pool_clamp(client->registry->pool, ranges->first),
+				      ranges->nr_pages) ?: 1;
+	}
 	leave_together(client, &group, nr);
 	if (!group.nr)
 		return -EINVAL;
@@ -412,6 +441,7 @@ void client_destroy(struct client *client)
 	mutex_lock(&registry->clients_lock);
 	client->window = NULL;
 	mutex_unlock(&registry->clients_lock);
+	snapshot_view_exit(client);
 	if (client->had_huge)
 		compat_flush_lost_translations();
 	while (atomic64_read(&client->nr_owned)) {

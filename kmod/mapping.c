@@ -58,7 +58,13 @@ void mapping_destroy(struct address_space *mapping)
 	address_space_destroy(mapping);
 }
 
-static vm_fault_t mapping_fault(struct vm_fault *vmf)
+/**
+ * mapping_fault() - a fault in a window
+ * @vmf: the fault
+ *
+ * Return: as a fault handler.
+ */
+vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct client *client = vmf->vma->vm_private_data;
 	struct pool *pool = client->registry->pool;
@@ -69,6 +75,10 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	index = pool_clamp(pool, vmf->pgoff);
 	down_read(&client->lock);
+	if (unlikely(client->view.family)) {
+		up_read(&client->lock);
+		return snapshot_fault(vmf);
+	}
 	if (!client_owns(client, index, 1))
 		ret = VM_FAULT_SIGBUS;
 	else if (PageHWPoison(pool_page(pool, index)))
@@ -106,7 +116,7 @@ static vm_fault_t insert_huge(struct client *client, struct vm_fault *vmf, u64 f
 	return era_insert_huge(vmf, client->registry->pool, first, write);
 }
 
-static COMPAT_HUGE_FAULT(mapping_huge_fault)
+COMPAT_HUGE_FAULT(mapping_huge_fault)
 {
 	struct client *client = vmf->vma->vm_private_data;
 	vm_fault_t ret = VM_FAULT_FALLBACK;
@@ -116,6 +126,10 @@ static COMPAT_HUGE_FAULT(mapping_huge_fault)
 	if (!compat_is_pmd(size) || !huge_slot(client, vmf->vma, vmf->address & PMD_MASK, &first))
 		return VM_FAULT_FALLBACK;
 	down_write(&client->lock);
+	if (unlikely(client->view.family)) {
+		up_write(&client->lock);
+		return snapshot_huge_fault(vmf, first);
+	}
 	slot = READ_ONCE(*vmf->pmd);
 	if (client_owns(client, first, HPAGE_PMD_NR) &&
 	    pool_is_huge(client->registry->pool, first) && (pmd_none(slot) || pmd_leaf(slot)))
@@ -333,6 +347,8 @@ void mapping_populate(struct client *client, unsigned long window, const u64 *fi
 }
 
 static const struct vm_operations_struct mapping_vm_ops = {
+	.open = snapshot_open,
+	.close = snapshot_close,
 	.fault = mapping_fault,
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	.huge_fault = mapping_huge_fault,
@@ -347,7 +363,9 @@ static const struct vm_operations_struct mapping_vm_ops = {
  */
 struct client *mapping_client(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &mapping_vm_ops ? vma->vm_private_data : NULL;
+	if (vma->vm_ops != &mapping_vm_ops && vma->vm_ops != &snapshot_vm_ops)
+		return NULL;
+	return vma->vm_private_data;
 }
 
 /**
@@ -388,7 +406,7 @@ int mapping_mmap(struct client *client, struct vm_area_struct *vma)
 
 	if (!pool_contains(client->registry->pool, vma->vm_pgoff, vma_pages(vma)))
 		return -EINVAL;
-	ret = mapping_init_vma(vma, VM_DONTCOPY, 0);
+	ret = mapping_init_vma(vma, VM_WIPEONFORK, 0);
 	if (ret)
 		return ret;
 	vma->vm_private_data = client;

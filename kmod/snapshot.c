@@ -61,7 +61,7 @@ static struct view *view_of(const struct vm_area_struct *vma)
 
 /* ---- what a client sees ---------------------------------------------------- */
 
-static bool sees(const struct view *view, u64 index)
+static bool sees(struct view *view, u64 index)
 {
 	const unsigned long *bits = xa_load(&view->seen, index / BLOCK_PAGES);
 
@@ -136,9 +136,9 @@ static struct page *find_page(struct client *client, u64 index, bool *writable)
  * Context: process context; no lock of the family held.
  * Return: true if it does, be it a copy.
  */
-bool snapshot_sees(const struct client *client, u64 index)
+bool snapshot_sees(struct client *client, u64 index)
 {
-	const struct view *view = &client->view;
+	struct view *view = &client->view;
 	bool found;
 
 	if (!view->family)
@@ -150,9 +150,9 @@ bool snapshot_sees(const struct client *client, u64 index)
 }
 
 /* Takes pages out of the windows of a client. */
-static void zap_windows(const struct view *view, u64 first, u64 nr_pages)
+static void zap_windows(struct view *view, u64 first, u64 nr_pages)
 {
-	const struct client *client = container_of(view, struct client, view);
+	struct client *client = container_of(view, struct client, view);
 
 	if (client->window)
 		unmap_mapping_pages(client->window, first, nr_pages, true);
@@ -163,7 +163,7 @@ static void zap_windows(const struct view *view, u64 first, u64 nr_pages)
 /* ---- writing what others see ----------------------------------------------- */
 
 /* Of ordinary memory, charged to the cgroup of whom it is for. */
-static struct page *copy_alloc(const struct view *view)
+static struct page *copy_alloc(struct view *view)
 {
 	struct mem_cgroup *old = set_active_memcg(view->memcg);
 	struct page *copy = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
@@ -408,7 +408,7 @@ static bool block_is_seen(struct family *family, u64 first)
 	return false;
 }
 
-static bool sees_block(const struct view *view, u64 first)
+static bool sees_block(struct view *view, u64 first)
 {
 	const unsigned long *bits = xa_load(&view->seen, first / BLOCK_PAGES);
 
@@ -506,7 +506,7 @@ static unsigned long *bits_of(struct view *view, u64 block)
 	return bits;
 }
 
-static int see_owned(struct view *view, const struct client *parent)
+static int see_owned(struct view *view, struct client *parent)
 {
 	const struct owner_table *owners = &parent->registry->owners;
 	u64 nr_pages = parent->registry->pool->nr_pages;
@@ -532,7 +532,7 @@ static int see_owned(struct view *view, const struct client *parent)
 	return 0;
 }
 
-static int see_seen(struct view *view, const struct view *parent)
+static int see_seen(struct view *view, struct view *parent)
 {
 	unsigned long *from, *bits;
 	struct page *copy;
@@ -556,7 +556,7 @@ static int see_seen(struct view *view, const struct view *parent)
 }
 
 /* Copies at once what is pinned: what a device writes shows in no entry. */
-static int copy_pinned(struct view *view, const struct client *parent)
+static int copy_pinned(struct view *view, struct client *parent)
 {
 	struct pool *pool = parent->registry->pool;
 	unsigned long *bits, block, i;
@@ -728,3 +728,309 @@ const struct vm_operations_struct snapshot_vm_ops = {
 	.page_mkwrite = snapshot_page_mkwrite,
 	.pfn_mkwrite = snapshot_pfn_mkwrite,
 };
+
+/* ---- giving pages up ----------------------------------------------------------- */
+
+static bool sees_all(struct client *client, u64 first, u64 nr_pages)
+{
+	bool writable;
+	u64 index;
+
+	for (index = first; index < first + nr_pages; index++)
+		if (!find_page(client, index, &writable))
+			return false;
+	return true;
+}
+
+/*
+ * A page that its owner gives up goes to a relative that sees it. What is pinned stays,
+ * for a device may write to it, and those who see it get a copy.
+ */
+static bool give_to_relative(struct client *client, u64 index)
+{
+	struct view *heir = find_viewer(client->view.family, index);
+	struct page *copy;
+
+	if (!heir)
+		return false;
+	if (!is_pinned(client->registry->pool, index, 0) &&
+	    !holding_prepare(&client_of(heir)->holding, index, 1)) {
+		pass_on(client, heir, index);
+		return true;
+	}
+	copy = copy_alloc(heir);
+	if (copy && !unshare_owned(client, index, copy, 0) && copy_viewers(copy))
+		return false;
+	if (copy)
+		put_page(copy);
+	/* Without memory they have lost it, as they would for any page. */
+	while ((heir = find_viewer(client->view.family, index)))
+		see_no_more(heir, index);
+	return false;
+}
+
+static void forget_page(struct client *client, u64 index)
+{
+	struct view *view = &client->view;
+	struct page *copy = xa_erase(&view->copies, index);
+
+	if (copy) {
+		copy_put(copy);
+		view->nr_pages--;
+	} else {
+		see_no_more(view, index);
+	}
+}
+
+/**
+ * snapshot_give_up() - what a client sees of some pages it does no more
+ * @client: the client
+ * @first: index of the first page
+ * @nr_pages: how many, of one megablock
+ * @left: a bit for each page of the megablock that it owned and nobody else sees; those
+ *	have left it, as for settle()
+ *
+ * Context: process context; no lock held.
+ */
+void snapshot_give_up(struct client *client, u64 first, u64 nr_pages, unsigned long *left)
+{
+	struct family *family = client->view.family;
+	struct owner_table *owners = &client->registry->owners;
+	u64 owned = owner_word(client->id, OWNER_OWNED);
+	u64 index;
+
+	bitmap_zero(left, BLOCK_PAGES);
+	down_write(&family->lock);
+	down_write(&client->lock);
+	zap_windows(&client->view, first, nr_pages);
+	for (index = first; index < first + nr_pages; index++) {
+		if (owner_read(owners, index) != owned) {
+			if (sees(&client->view, index) || xa_load(&client->view.copies, index))
+				forget_page(client, index);
+			continue;
+		}
+		if (give_to_relative(client, index))
+			continue;
+		owner_write(owners, index, 1, owner_word(client->id, OWNER_FREE));
+		set_bit(index % BLOCK_PAGES, left);
+	}
+	up_write(&client->lock);
+	up_write(&family->lock);
+}
+
+/**
+ * snapshot_sees_all() - whether a client sees all of some pages
+ * @client: a client that has a family
+ * @first: index of the first page
+ * @nr_pages: how many
+ *
+ * Return: true if it owns each, or sees a relative's or a copy.
+ */
+bool snapshot_sees_all(struct client *client, u64 first, u64 nr_pages)
+{
+	struct family *family = client->view.family;
+	bool all;
+
+	down_read(&family->lock);
+	all = sees_all(client, first, nr_pages);
+	up_read(&family->lock);
+	return all;
+}
+
+/**
+ * snapshot_view_init() - of a client that is alone
+ * @view: its view, zeroed
+ */
+void snapshot_view_init(struct view *view)
+{
+	xa_init(&view->seen);
+	xa_init(&view->copies);
+	INIT_LIST_HEAD(&view->siblings);
+}
+
+/* What is left to relatives of what a client owned. */
+static void bequeath(struct client *client)
+{
+	u64 nr_pages = client->registry->pool->nr_pages;
+	u64 owned = owner_word(client->id, OWNER_OWNED);
+	u64 index, end;
+
+	if (list_empty(&client->view.family->relatives))
+		return;
+	for (index = holding_next(&client->holding, 0); index != U64_MAX;
+	     index = holding_next(&client->holding, end)) {
+		end = min(round_down(index, BLOCK_PAGES) + BLOCK_PAGES, nr_pages);
+		for (; index < end; index++)
+			if (owner_read(&client->registry->owners, index) == owned)
+				give_to_relative(client, index);
+		if (end >= nr_pages)
+			break;
+	}
+}
+
+/**
+ * snapshot_view_exit() - a client sees nothing any more
+ * @client: that no window and no descriptor refers to; what relatives see of its
+ *	pages is theirs afterwards
+ *
+ * Context: process context; no lock held.
+ */
+void snapshot_view_exit(struct client *client)
+{
+	struct view *view = &client->view;
+	struct family *family = view->family;
+	unsigned long i, *bits;
+	struct page *copy;
+
+	if (family) {
+		down_write(&family->lock);
+		list_del(&view->siblings);
+		xa_for_each(&view->copies, i, copy)
+			copy_put(copy);
+		bequeath(client);
+		up_write(&family->lock);
+		if (refcount_dec_and_test(&family->refs))
+			kfree(family);
+	}
+	xa_for_each(&view->seen, i, bits)
+		bitmap_free(bits);
+	xa_destroy(&view->seen);
+	xa_destroy(&view->copies);
+	if (view->memcg)
+		mem_cgroup_put(view->memcg);
+}
+
+/**
+ * snapshot_file_gone() - the file of some windows of a client is released
+ * @client: the client
+ * @file: its file
+ */
+void snapshot_file_gone(struct client *client, struct file *file)
+{
+	struct view *view = &client->view;
+
+	if (!view->family)
+		return;
+	down_write(&view->family->lock);
+	if (file == view->home_file) {
+		view->home = NULL;
+		view->home_file = NULL;
+	} else if (client->window == file->f_mapping && view->home) {
+		client->window = view->home;
+		client->file = view->home_file;
+	}
+	up_write(&view->family->lock);
+}
+
+/* ---- ioctls ---------------------------------------------------------------------- */
+
+static int install(struct file *file)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+
+	if (fd < 0)
+		fput(file);
+	else
+		fd_install(fd, file);
+	return fd;
+}
+
+/* The client whose inherited window is at an address, and a reference to its file. */
+static struct file *get_home_file(unsigned long address)
+{
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, address);
+	if (vma && vma->vm_ops == &snapshot_vm_ops &&
+	    vma->vm_file == view_of(vma)->home_file)
+		file = get_file(vma->vm_file);
+	mmap_read_unlock(current->mm);
+	return file;
+}
+
+/**
+ * snapshot_adopt() - a descriptor of a client that a child of fork() has got
+ * @address: in a window that this process inherited
+ *
+ * What is mapped of it is in an address space of its own, so that the child
+ * leaves that of its parent by mapping its window anew.
+ *
+ * Return: the descriptor; -EINVAL if there is no such window; -EBUSY if the client has a
+ * descriptor already; -errno.
+ */
+long snapshot_adopt(unsigned long address)
+{
+	struct file *home_file = get_home_file(address), *file = NULL;
+	struct address_space *mapping;
+	struct client *client;
+	long ret = -EBUSY;
+
+	if (!home_file)
+		return -EINVAL;
+	client = home_file->private_data;
+	mapping = mapping_create(client->registry->pool->nr_pages);
+	if (IS_ERR(mapping)) {
+		ret = PTR_ERR(mapping);
+		goto put;
+	}
+	down_write(&client->view.family->lock);
+	if (client->window == client->view.home)
+		file = chardev_create_file(client, mapping);
+	if (!IS_ERR_OR_NULL(file)) {
+		client->window = mapping;
+		client->file = file;
+	}
+	up_write(&client->view.family->lock);
+	if (IS_ERR_OR_NULL(file)) {
+		mapping_destroy(mapping);
+		ret = file ? PTR_ERR(file) : -EBUSY;
+	} else {
+		ret = install(file);
+	}
+put:
+	fput(home_file);
+	return ret;
+}
+
+/**
+ * snapshot_take() - a descriptor of what a client sees at this moment
+ * @client: the client
+ *
+ * Return: the descriptor, or -errno.
+ */
+long snapshot_take(struct client *client)
+{
+	struct vm_area_struct *vma;
+	struct address_space *mapping;
+	struct file *file;
+	int ret;
+
+	mapping = mapping_create(client->registry->pool->nr_pages);
+	if (IS_ERR(mapping))
+		return PTR_ERR(mapping);
+	file = create_relative(client, mapping);
+	if (IS_ERR(file)) {
+		mapping_destroy(mapping);
+		return PTR_ERR(file);
+	}
+	if (mmap_write_lock_killable(current->mm)) {
+		ret = -EINTR;
+	} else {
+		VMA_ITERATOR(vmas, current->mm, 0);
+
+		for_each_vma(vmas, vma)
+			if (mapping_client(vma) == client) {
+				compat_vma_start_write(vma);
+				protect(vma);
+			}
+		ret = share(client, file->private_data);
+		mmap_write_unlock(current->mm);
+	}
+	if (ret) {
+		fput(file);
+		return ret;
+	}
+	return install(file);
+}

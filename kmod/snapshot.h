@@ -39,6 +39,7 @@ struct family {
  * @home: the address space of the windows that it inherited; NULL if it has none
  * @home_file: their file
  * @mm: the process that inherited them; NULL once they are gone
+ * @parent: the id of the client that forked
  * @nr_home: how many of them there are
  *
  * All but the first under family->lock, and @nr_home, which is atomic.
@@ -53,6 +54,7 @@ struct view {
 	struct address_space *home;
 	struct file *home_file;
 	struct mm_struct *mm;
+	u64 parent;
 	atomic_t nr_home;
 };
 
@@ -62,11 +64,11 @@ void snapshot_view_exit(struct client *client);
 void snapshot_open(struct vm_area_struct *vma);
 void snapshot_close(struct vm_area_struct *vma);
 vm_fault_t snapshot_fault(struct vm_fault *vmf);
-vm_fault_t snapshot_huge_fault(struct vm_fault *vmf);
+vm_fault_t snapshot_huge_fault(struct vm_fault *vmf, u64 first);
 
-int snapshot_free(struct client *client, u64 first, u64 nr_pages);
-int snapshot_make_room(struct client *client, u64 first, u64 nr_pages);
-bool snapshot_sees(const struct client *client, u64 index);
+void snapshot_give_up(struct client *client, u64 first, u64 nr_pages, unsigned long *left);
+bool snapshot_sees(struct client *client, u64 index);
+bool snapshot_sees_all(struct client *client, u64 first, u64 nr_pages);
 long snapshot_adopt(unsigned long address);
 long snapshot_take(struct client *client);
 void snapshot_file_gone(struct client *client, struct file *file);

@@ -455,4 +455,25 @@ struct pagespan_pressure {
 
 #define PAGESPAN_PRESSURE	_IO(PAGESPAN_TYPE, 0x09)
 
+/*
+ * ioctl(fd, PAGESPAN_ADOPT, address), in the child of a fork
+ *
+ * Whoever inherits a window over fork() is a client of its own, which sees what the
+ * parent had at that moment.  This gives it a descriptor, of any descriptor of the
+ * device; @address is in the window.  The window mapped anew by it costs less.
+ *
+ * Return: the descriptor, or
+ *
+ *	EINVAL	there is no such window at @address
+ *	EBUSY	that client has a descriptor
+ */
+#define PAGESPAN_ADOPT		_IO(PAGESPAN_TYPE, 0x0a)
+
+/*
+ * ioctl(fd, PAGESPAN_SNAPSHOT, 0)
+ *
+ * Return: a descriptor of a new client, which sees what this one sees at this moment.
+ */
+#define PAGESPAN_SNAPSHOT	_IO(PAGESPAN_TYPE, 0x0b)
+
 #endif /* _UAPI_LINUX_PAGESPAN_H */
