@@ -241,7 +241,7 @@ static long ioctl_info(struct client *client, void *arg, void __user *user)
 		.flags = info_flags(pool),
 		.nr_pages = pool->nr_pages,
 		.pool_pages = READ_ONCE(pool->present),
-		.owned_pages = atomic64_read(&client->nr_owned),
+		.owned_pages = atomic64_read(&client->nr_owned) + READ_ONCE(client->view.nr_pages),
 		.quarantined_pages = atomic64_read(&client->nr_quarantined),
 		.quota_pages = min(quota_pages(client, &client->account),
 				   quota_pages(client, &client->user->account)),

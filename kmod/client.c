@@ -244,12 +244,18 @@ static inline int clear_for(struct client *client, u64 first, u32 nr_pages, bool
 			       clear_span(client, first, nr_pages, zero);
 }
 
-/* Makes a reserved span ready to be published; it is undone if that fails. */
+/*
+ * Makes a reserved span ready to be published; it is undone if that fails, with -EAGAIN if
+ * other pages do.
+ */
 static inline int prepare(struct client *client, u64 first, u32 nr_pages, bool zero)
 {
 	int ret;
 
 	ret = holding_prepare(&client->holding, first, nr_pages);
+	if (!ret && unlikely(READ_ONCE(client->view.family)) &&
+	    snapshot_make_room(client, first, nr_pages))
+		return -EAGAIN;
 	if (!ret)
 		ret = clear_for(client, first, nr_pages, zero);
 	if (ret)
@@ -382,13 +388,17 @@ static noinline int alloc_pages_again(struct client *client, u64 *pages, u32 nr,
 static __always_inline s64 reserve(struct client *client, u32 nr_pages, u32 align_pages, u32 how)
 {
 	s64 first;
+	int ret;
 
-	first = alloc(client, nr_pages, align_pages);
-	if (first < 0)
-		first = alloc_again(client, nr_pages, align_pages, first, how);
-	if (first < 0)
-		return first;
-	return prepare(client, first, nr_pages, how & CLIENT_ZERO) ?: first;
+	do {
+		first = alloc(client, nr_pages, align_pages);
+		if (first < 0)
+			first = alloc_again(client, nr_pages, align_pages, first, how);
+		if (first < 0)
+			return first;
+		ret = prepare(client, first, nr_pages, how & CLIENT_ZERO);
+	} while (unlikely(ret == -EAGAIN));
+	return ret ?: first;
 }
 
 /**
@@ -440,6 +450,14 @@ int client_reserve_pages(struct client *client, u64 *pages, u32 nr, u32 how)
 {
 	int taken, ret, i;
 
+	/* Each may be at a place that is taken. */
+	if (unlikely(READ_ONCE(client->view.family))) {
+		s64 first = client_reserve(client, 1, 1, how);
+
+		*pages = first;
+		return first < 0 ? first : 1;
+	}
+
 	nr = min_t(u32, nr, CLIENT_BATCH);
 	taken = alloc_pages_charged(client, pages, nr);
 	if (taken < 0)
@@ -489,7 +507,8 @@ int client_reserve_at(struct client *client, u64 first, u32 nr_pages, bool zero)
 	ret = alloc_at(client, first, nr_pages);
 	if ((ret == -EBUSY || ret == -EDQUOT) && quarantine_look(client->registry))
 		ret = alloc_at(client, first, nr_pages);
-	return ret ?: prepare(client, first, nr_pages, zero);
+	ret = ret ?: prepare(client, first, nr_pages, zero);
+	return ret == -EAGAIN ? -EBUSY : ret;
 }
 
 /* Undoes what clear_span() may have done to the places of pages. */
@@ -567,12 +586,14 @@ void client_publish(struct client *client, const u64 *firsts, u32 nr, u32 nr_pag
 }
 
 /* PAGESPAN_QUERY_* of a page, as far as it concerns the client. */
-static u32 query_page(const struct client *client, u64 index)
+static u32 query_page(struct client *client, u64 index)
 {
 	const struct registry *registry = client->registry;
 	u32 state = 0;
 	u64 word;
 
+	if (unlikely(READ_ONCE(client->view.family)) && snapshot_sees(client, index))
+		return PAGESPAN_QUERY_OWNED;
 	rcu_read_lock();	/* a page that is just freed does not leave before this ends */
 	word = owner_read(&registry->owners, index);
 	if (word == owner_word(client->id, OWNER_OWNED))
@@ -604,7 +625,7 @@ static bool block_can_be_huge(const struct client *client, u64 index)
  *
  * Return: PAGESPAN_QUERY_* of the first page.
  */
-u32 client_query(const struct client *client, u64 first, u64 *nr_pages)
+u32 client_query(struct client *client, u64 first, u64 *nr_pages)
 {
 	u64 end = first + *nr_pages;
 	u32 state = 0, huge = 0;

@@ -125,7 +125,7 @@ int client_reserve_pages(struct client *client, u64 *pages, u32 nr, u32 how);
 void client_unreserve(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
 void client_publish_page(struct client *client, u64 index);
 void client_publish(struct client *client, const u64 *firsts, u32 nr, u32 nr_pages);
-u32 client_query(const struct client *client, u64 first, u64 *nr_pages);
+u32 client_query(struct client *client, u64 first, u64 *nr_pages);
 long client_free_page(struct client *client, u64 index);
 int client_free_ranges(struct client *client, struct span_map_range *ranges, u32 nr);
 bool client_unmap(struct registry *registry, u64 id, u64 index);

@@ -310,7 +310,10 @@ void export_zap(u64 index)
 	mutex_unlock(&exports_lock);
 }
 
-/* Takes the references to some pages while they cannot leave. */
+/*
+ * Takes the references to some pages while they cannot leave, nor a relative begins to see
+ * them; who shows them to one afterwards finds that they are held.
+ */
 static bool get_piece(struct client *client, const struct export *export, u32 first, u32 nr_pages)
 {
 	bool owned;

@@ -501,8 +501,10 @@ bool client_unmap(struct registry *registry, u64 id, u64 index)
 			unmap_and_take_apart(client, round_down(index, FREE_PIECE));
 		up_write(&client->lock);
 	}
-	if (owned)
+	if (owned) {
 		unmap_mapping_pages(client->window, index, 1, true);
+		snapshot_zap(client, index);
+	}
 	mutex_unlock(&registry->clients_lock);
 	return owned;
 }

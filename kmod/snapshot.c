@@ -222,6 +222,15 @@ static void pass_on(struct client *owner, struct view *heir, u64 index)
 	address_space_place(pool_page(registry->pool, index), index, client->id);
 }
 
+/* What relatives see of a broken page is lost to them. */
+static void lose(struct family *family, u64 index)
+{
+	struct view *view;
+
+	while ((view = find_viewer(family, index)))
+		see_no_more(view, index);
+}
+
 /* The owner's part of unshare(). */
 static int unshare_owned(struct client *client, u64 index, struct page *copy, int nr_held)
 {
@@ -233,6 +242,10 @@ static int unshare_owned(struct client *client, u64 index, struct page *copy, in
 
 	if (!heir)
 		return 0;
+	if (PageHWPoison(page)) {
+		lose(family, index);
+		return 0;
+	}
 	list_for_each_entry(view, &family->relatives, siblings) {
 		if (!sees(view, index))
 			continue;
@@ -318,6 +331,131 @@ static int unshare(struct client *client, u64 index, int nr_held)
 	if (!copy_viewers(copy))
 		put_page(copy);
 	return ret;
+}
+
+/**
+ * snapshot_unshare() - make pages that a client owns its own to write
+ * @client: the client
+ * @first: index of the first page
+ * @nr_pages: how many
+ *
+ * A fork may make them shared again at once.
+ *
+ * Context: process context; no lock held.
+ * Return: 0 or -ENOMEM.
+ */
+int snapshot_unshare(struct client *client, u64 first, u64 nr_pages)
+{
+	u64 index;
+	int ret = 0;
+
+	if (!READ_ONCE(client->view.family))
+		return 0;
+	for (index = first; index < first + nr_pages && !ret; index++) {
+		if (snapshot_is_shared(client, index, 1))
+			ret = unshare(client, index, 0);
+		if (!(index % BLOCK_PAGES))
+			cond_resched();
+	}
+	return ret;
+}
+
+/**
+ * snapshot_is_shared() - whether a relative sees a page
+ * @client: who owns the pages
+ * @first: index of the first page
+ * @nr_pages: how many
+ *
+ * Context: hold client->lock if the answer must stay false.
+ * Return: true if one is seen.
+ */
+bool snapshot_is_shared(struct client *client, u64 first, u64 nr_pages)
+{
+	struct family *family = READ_ONCE(client->view.family);
+	bool shared = false;
+	u64 index;
+
+	if (!family)
+		return false;
+	down_read(&family->lock);
+	for (index = first; index < first + nr_pages && !shared; index++)
+		shared = find_viewer(family, index);
+	up_read(&family->lock);
+	return shared;
+}
+
+/* Moves what a client sees as a copy to the page of the pool at that place, which it has reserved. */
+static void settle_copy(struct client *client, u64 index, struct page *copy)
+{
+	struct registry *registry = client->registry;
+	struct view *view = &client->view;
+
+	copy_highpage(pool_page(registry->pool, index), copy);
+	pool_place(registry->pool, index, 1, client->id);
+	zap_windows(view, index, 1);
+	xa_erase(&view->copies, index);
+	view->nr_pages--;
+	copy_put(copy);
+	atomic64_inc(&client->nr_owned);
+	holding_add(&client->holding, index, 1);
+	owner_write(&registry->owners, index, 1, owner_word(client->id, OWNER_OWNED));
+}
+
+/**
+ * snapshot_make_room() - see to it that pages which a client has reserved are at free places
+ * @client: the client
+ * @first: index of the first page; holding_prepare() was called for them
+ * @nr_pages: how many
+ *
+ * A page at a place where the client sees a copy becomes that copy, and its own; what is
+ * left is given back then. So there are less of these places each time.
+ *
+ * Context: process context; no lock held.
+ * Return: 0 if all of them are at free places; how many are not, and then none is
+ * reserved any more.
+ */
+int snapshot_make_room(struct client *client, u64 first, u64 nr_pages)
+{
+	struct view *view = &client->view;
+	struct pool *pool = client->registry->pool;
+	u64 index, run = first, nr_settled = 0;
+	struct page *copy;
+
+	down_write(&view->family->lock);
+	for (index = first; index < first + nr_pages; index++) {
+		copy = xa_load(&view->copies, index);
+		if (!copy)
+			continue;
+		settle_copy(client, index, copy);
+		if (index > run)
+			pool_free(pool, run, index - run);
+		run = index + 1;
+		nr_settled++;
+	}
+	if (nr_settled && index > run)
+		pool_free(pool, run, index - run);
+	up_write(&view->family->lock);
+	if (nr_settled)
+		client_refund(client, nr_pages - nr_settled);
+	return nr_settled;
+}
+
+/**
+ * snapshot_zap() - take a page out of the windows of all relatives
+ * @client: who owns it; hold no lock of the family
+ * @index: of the page
+ */
+void snapshot_zap(struct client *client, u64 index)
+{
+	struct family *family = READ_ONCE(client->view.family);
+	struct view *view;
+
+	if (!family)
+		return;
+	down_write(&family->lock);
+	list_for_each_entry(view, &family->relatives, siblings)
+		zap_windows(view, index, 1);
+	up_write(&family->lock);
 }
 
 /* ---- faults ------------------------------------------------------------------ */
@@ -753,6 +891,10 @@ static bool give_to_relative(struct client *client, u64 index)
 
 	if (!heir)
 		return false;
+	if (PageHWPoison(pool_page(client->registry->pool, index))) {
+		lose(client->view.family, index);
+		return false;
+	}
 	if (!is_pinned(client->registry->pool, index, 0) &&
 	    !holding_prepare(&client_of(heir)->holding, index, 1)) {
 		pass_on(client, heir, index);
@@ -764,8 +906,7 @@ static bool give_to_relative(struct client *client, u64 index)
 	if (copy)
 		put_page(copy);
 	/* Without memory they have lost it, as they would for any page. */
-	while ((heir = find_viewer(client->view.family, index)))
-		see_no_more(heir, index);
+	lose(client->view.family, index);
 	return false;
 }
 

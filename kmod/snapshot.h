@@ -68,6 +68,10 @@ vm_fault_t snapshot_huge_fault(struct vm_fault *vmf, u64 first);
 
 void snapshot_give_up(struct client *client, u64 first, u64 nr_pages, unsigned long *left);
 bool snapshot_sees(struct client *client, u64 index);
+int snapshot_make_room(struct client *client, u64 first, u64 nr_pages);
+int snapshot_unshare(struct client *client, u64 first, u64 nr_pages);
+bool snapshot_is_shared(struct client *client, u64 first, u64 nr_pages);
+void snapshot_zap(struct client *client, u64 index);
 bool snapshot_sees_all(struct client *client, u64 first, u64 nr_pages);
 long snapshot_adopt(unsigned long address);
 long snapshot_take(struct client *client);

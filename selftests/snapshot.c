@@ -242,6 +242,51 @@ TEST_F(snapshot, child_outlives_its_parent)
 	EXPECT_EQ(1, read(turn->to_parent[0], &said, 1));
 }
 
+/* The places of what the child has copied are free for everybody but the child. */
+TEST_F(snapshot, childs_own_spans_never_lie_on_its_copies)
+{
+	struct turn *turn = &self->turn;
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		int fd = adopt(self->fd, self->base);
+		long span, some = 0;
+
+		if (fd < 0)
+			_exit(1);
+		fill(self->base, self->small, SPAN, 0x51);
+		for (int i = 0; i < BLOCK; i += 3)
+			fill(self->base, self->block + i, 1, 0x52);
+		give(turn->to_parent[1]);
+		await(turn->to_child[0]);
+		if (mmap(self->base, self->nr_pages * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, 0) != self->base)
+			_exit(2);
+		for (uint32_t nr = 64; nr; nr = nr > 1 ? nr / 8 : 0)
+			while ((span = client_alloc(fd, nr)) >= 0) {
+				fill(self->base, span, nr, 0x53);
+				some++;
+			}
+		if (span != -ENOMEM || some < 100)
+			_exit(3);
+		if (!has(self->base, self->small, SPAN, 0x51))
+			_exit(4);
+		for (int i = 0; i < BLOCK; i++)
+			if (!has(self->base, self->block + i, 1, i % 3 ? 0x11 : 0x52))
+				_exit(5);
+		if (client_info(fd).owned_pages != self->nr_pages)
+			_exit(6);
+		_exit(0);
+	}
+	await(turn->to_parent[0]);
+	EXPECT_EQ(0, client_free(self->fd, self->small, SPAN));
+	EXPECT_EQ(0, client_free(self->fd, self->block, BLOCK));
+	give(turn->to_child[1]);
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(0, status) TH_LOG("status %x", status);
+}
+
 TEST_F(snapshot, snapshot_shows_the_moment)
 {
 	int fd = ioctl(self->fd, PAGESPAN_SNAPSHOT, 0UL);
