@@ -15,32 +15,12 @@
 #include "backend/pages.h"
 #include "background.h"
 #include "fork.h"
-#include "fork_fault.h"
 #include "process.h"
 #include "span/budget.h"
 #include "span/cpu_caches.h"
 
-/*
- * The backend that the fork under way copies, NULL if it does not, and in the child
- * the one that has the copy; under process_lock().
- */
+/* The backend that the fork under way copies, NULL if it does not; under process_lock(). */
 static const struct backend *copied;
-static const struct backend *continued;
-
-/* In the child. */
-static void copy(void)
-{
-	static const char message[] =
-		"pagespan: the spans of the parent process cannot be copied\n";
-
-	if (continued)
-		return;
-	continued = copied->copy_child(&process.window);
-	if (!continued) {
-		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
-		abort();
-	}
-}
 
 static void prepare(void)
 {
@@ -54,14 +34,11 @@ static void prepare(void)
 	budget_lock();
 	backend->copy_prepare();
 	copied = backend;
-	continued = NULL;
-	fork_fault_expect(&process.window, copy);
 }
 
 static void in_parent(void)
 {
 	if (copied) {
-		fork_fault_end();
 		copied->copy_parent();
 		copied = NULL;
 		budget_unlock();
@@ -73,12 +50,19 @@ static void in_parent(void)
 
 static void in_child(void)
 {
+	static const char message[] =
+		"pagespan: the child cannot go on with the spans of its parent\n";
+	const struct backend *continued;
+
 	if (!copied) {
 		process_start_afresh();
 		return;
 	}
-	copy();
-	fork_fault_end();
+	continued = copied->copy_child(&process.window);
+	if (!continued) {
+		(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+		abort();
+	}
 	copied = NULL;
 	budget_reset_lock();
 	pages_reset_lock();

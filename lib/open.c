@@ -95,10 +95,10 @@ static int fork_from_environment(uint32_t *how)
 {
 	const char *text = secure_getenv("PAGESPAN_FORK");
 
-	if (!text || !*text || !strcmp(text, "fresh"))
-		*how = PS_FORK_FRESH;
-	else if (!strcmp(text, "copy"))
+	if (!text || !*text || !strcmp(text, "copy"))
 		*how = PS_FORK_COPY;
+	else if (!strcmp(text, "fresh"))
+		*how = PS_FORK_FRESH;
 	else
 		return -EINVAL;
 	return 0;

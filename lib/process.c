@@ -72,13 +72,8 @@ void process_start_afresh(void)
 	atomic_store(&opened, NULL);
 }
 
-/* Exported spans are not copied. */
 void process_continue(const struct backend *backend)
 {
 	open_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	if (process.window.export_base)
-		address_space_retire(process.window.export_base,
-				     process.window.nr_pages * PS_PAGE_SIZE);
-	process.window.export_base = NULL;
 	atomic_store(&opened, backend);
 }

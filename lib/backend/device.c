@@ -77,8 +77,8 @@ static int device_open(const struct ps_config *config, struct window *window)
 	device_state.base = map_aligned_window();
 	if (!device_state.base)
 		goto unmap;
-	if (config->fork == PS_FORK_COPY)
-		device_open_spare();
+	if (config->fork == PS_FORK_FRESH)
+		madvise(device_state.base, device_window_bytes(), MADV_DONTFORK);
 	*window = (struct window){
 		.base = device_state.base,
 		.nr_pages = device_state.nr_pages,
@@ -287,18 +287,14 @@ static void device_forget(void)
 {
 	device_state.change = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 	descriptor_close(&device_state.file);
-	device_close_spare();
 	munmap((void *)device_state.broken, nr_slots());
 }
 
 static const struct backend *copy_child(struct window *window)
 {
-	if (!device_copy_owned(window))
-		return NULL;
-	device_forget();
-	window->fd = -1;
-	device_copy_done();
-	return &backend_memory;
+	/* Its tables are new. */
+	madvise((void *)device_state.broken, nr_slots(), MADV_DONTNEED);
+	return device_copy_child(window) ? &backend_device : NULL;
 }
 
 const struct backend backend_device = {

@@ -10,7 +10,6 @@
 
 struct device_state device_state = {
 	.file = {.fd = -1},
-	.spare = {{.fd = -1}, {.fd = -1}},
 	.change = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP,
 };
 

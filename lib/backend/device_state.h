@@ -24,9 +24,7 @@ struct device_state {
 	_Atomic uint8_t *broken; /* a byte a slot: it has, or may have, a page table */
 	_Atomic uint32_t remaps;
 	_Atomic uint64_t answered; /* how often this client was asked for pages */
-	int copied[2]; /* a pipe that the child of a copying fork closes when it is done */
-	struct descriptor spare[2]; /* hold two numbers for it, should others run out */
-	/* Read while what is owned changes, written while a child copies what is owned. */
+	/* Read while what is owned changes, written around a fork whose child goes on. */
 	pthread_rwlock_t change;
 };
 
@@ -48,21 +46,15 @@ void *device_map(char *at, uint64_t first, size_t bytes, int fixed);
 /* As backend->owned(). */
 bool device_owned(uint64_t first, uint64_t *nr_pages);
 
-/* ---- device_copy.c: a fork whose child gets a copy ------------------------------------------ */
+/* ---- device_copy.c: a fork whose child goes on with the parent's spans ---------------------- */
 
-/* Two numbers of descriptors that such a fork can have when there are no others. */
-void device_open_spare(void);
-void device_close_spare(void);
+/* Whether the module can do that. */
+bool device_can_copy(void);
 
 void device_copy_prepare(void);
-
-/* Waits until the child is done, or dead. */
 void device_copy_parent(void);
 
-/* In the child, copies what is owned to a window of its own; false if it cannot. */
-bool device_copy_owned(const struct window *window);
-
-/* In the child: the parent may go on. */
-void device_copy_done(void);
+/* In the child: false if it cannot go on. */
+bool device_copy_child(struct window *window);
 
 #endif
