@@ -205,6 +205,35 @@ static bool is_pinned(const struct pool *pool, u64 index, int nr_held)
 	       1 + atomic_read(&page->_mapcount) - ERA_UNMAPPED;
 }
 
+static bool block_is_seen(struct family *family, u64 first)
+{
+	const unsigned long *bits;
+	struct view *view;
+
+	list_for_each_entry(view, &family->relatives, siblings) {
+		bits = xa_load(&view->seen, first / BLOCK_PAGES);
+		if (bits && !bitmap_empty(bits, BLOCK_PAGES))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Makes the pages of a megablock pages of order 0, if they are a folio: those of one go to
+ * one client or none. False if something holds it; then its pages go to nobody.
+ */
+static bool take_apart(struct family *family, struct pool *pool, u64 index)
+{
+	u64 first = round_down(index, BLOCK_PAGES);
+	struct view *view;
+
+	if (!pool_is_folio(pool, first))
+		return true;
+	list_for_each_entry(view, &family->relatives, siblings)
+		zap_windows(view, first, BLOCK_PAGES);
+	return era_take_apart(pool, first);
+}
+
 /* Makes a page that one client owns another's, who sees it. */
 static void pass_on(struct client *owner, struct view *heir, u64 index)
 {
@@ -238,6 +267,7 @@ static int unshare_owned(struct client *client, u64 index, struct page *copy, in
 	struct pool *pool = client->registry->pool;
 	struct view *view, *heir = find_viewer(family, index);
 	struct page *page = pool_page(pool, index);
+	bool apart;
 	int ret;
 
 	if (!heir)
@@ -246,6 +276,7 @@ static int unshare_owned(struct client *client, u64 index, struct page *copy, in
 		lose(family, index);
 		return 0;
 	}
+	apart = take_apart(family, pool, index);
 	list_for_each_entry(view, &family->relatives, siblings) {
 		if (!sees(view, index))
 			continue;
@@ -254,7 +285,7 @@ static int unshare_owned(struct client *client, u64 index, struct page *copy, in
 			return ret;
 		zap_windows(view, index, 1);
 	}
-	if (is_pinned(pool, index, nr_held)) {
+	if (apart && is_pinned(pool, index, nr_held)) {
 		ret = copy_prepare(&client->view, index) ?:
 		      holding_prepare(&client_of(heir)->holding, index, 1);
 		if (ret)
@@ -533,19 +564,6 @@ static vm_fault_t snapshot_pfn_mkwrite(struct vm_fault *vmf)
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-static bool block_is_seen(struct family *family, u64 first)
-{
-	const unsigned long *bits;
-	struct view *view;
-
-	list_for_each_entry(view, &family->relatives, siblings) {
-		bits = xa_load(&view->seen, first / BLOCK_PAGES);
-		if (bits && !bitmap_empty(bits, BLOCK_PAGES))
-			return true;
-	}
-	return false;
-}
-
 static bool sees_block(struct view *view, u64 first)
 {
 	const unsigned long *bits = xa_load(&view->seen, first / BLOCK_PAGES);
@@ -887,6 +905,7 @@ static bool sees_all(struct client *client, u64 first, u64 nr_pages)
 static bool give_to_relative(struct client *client, u64 index)
 {
 	struct view *heir = find_viewer(client->view.family, index);
+	struct pool *pool = client->registry->pool;
 	struct page *copy;
 
 	if (!heir)
@@ -895,7 +914,7 @@ static bool give_to_relative(struct client *client, u64 index)
 		lose(client->view.family, index);
 		return false;
 	}
-	if (!is_pinned(client->registry->pool, index, 0) &&
+	if (!pool_is_folio(pool, index) && !is_pinned(pool, index, 0) &&
 	    !holding_prepare(&client_of(heir)->holding, index, 1)) {
 		pass_on(client, heir, index);
 		return true;
@@ -944,6 +963,8 @@ void snapshot_give_up(struct client *client, u64 first, u64 nr_pages, unsigned l
 	down_write(&family->lock);
 	down_write(&client->lock);
 	zap_windows(&client->view, first, nr_pages);
+	if (nr_pages < BLOCK_PAGES || block_is_seen(family, first))
+		take_apart(family, client->registry->pool, first);
 	for (index = first; index < first + nr_pages; index++) {
 		if (owner_read(owners, index) != owned) {
 			if (sees(&client->view, index) || xa_load(&client->view.copies, index))
@@ -1001,6 +1022,8 @@ static void bequeath(struct client *client)
 	for (index = holding_next(&client->holding, 0); index != U64_MAX;
 	     index = holding_next(&client->holding, end)) {
 		end = min(round_down(index, BLOCK_PAGES) + BLOCK_PAGES, nr_pages);
+		if (block_is_seen(client->view.family, index))
+			take_apart(client->view.family, client->registry->pool, index);
 		for (; index < end; index++)
 			if (owner_read(&client->registry->owners, index) == owned)
 				give_to_relative(client, index);
