@@ -66,6 +66,20 @@ static int nr_devices(void)
 	return count;
 }
 
+FIXTURE(fresh)
+{
+};
+
+/* In a child of the test's, as the choice is made once. */
+FIXTURE_SETUP(fresh)
+{
+	setenv("PAGESPAN_FORK", "fresh", 1);
+}
+
+FIXTURE_TEARDOWN(fresh)
+{
+}
+
 /* In a child that starts afresh: 0, or what is wrong. */
 static int check_fresh(char *inherited, size_t bytes)
 {
@@ -88,7 +102,7 @@ static int check_fresh(char *inherited, size_t bytes)
 	return 0;
 }
 
-TEST(child_starts_with_nothing)
+TEST_F(fresh, child_starts_with_nothing)
 {
 	char *span = ps_span_alloc(4 * PAGE);
 	char *cached = ps_span_alloc(4 * PAGE);
@@ -103,7 +117,7 @@ TEST(child_starts_with_nothing)
 	EXPECT_EQ(0, ps_span_free(span, 4 * PAGE));
 }
 
-TEST(child_of_a_child_starts_with_nothing)
+TEST_F(fresh, child_of_a_child_starts_with_nothing)
 {
 	char *span = ps_span_alloc(4 * PAGE);
 
@@ -122,7 +136,7 @@ TEST(child_of_a_child_starts_with_nothing)
 	EXPECT_EQ(0, ps_span_free(span, 4 * PAGE));
 }
 
-TEST(span_is_not_mapped_in_a_child)
+TEST_F(fresh, span_is_not_mapped_in_a_child)
 {
 	volatile char *span = ps_span_alloc(PAGE);
 
@@ -132,7 +146,7 @@ TEST(span_is_not_mapped_in_a_child)
 }
 
 /* The address space of both is laid out alike, and that of the parent's window would be free. */
-TEST(window_of_a_child_is_never_where_that_of_the_parent_was)
+TEST_F(fresh, window_of_a_child_is_never_where_that_of_the_parent_was)
 {
 	char *span = ps_span_alloc(PAGE);
 	int failed = 0;
@@ -144,7 +158,7 @@ TEST(window_of_a_child_is_never_where_that_of_the_parent_was)
 }
 
 /* One that would fit there. */
-TEST(smaller_window_of_a_child_is_not_where_that_of_the_parent_was)
+TEST_F(fresh, smaller_window_of_a_child_is_not_where_that_of_the_parent_was)
 {
 	const size_t bytes = 16 << 20;
 
@@ -166,7 +180,7 @@ TEST(smaller_window_of_a_child_is_not_where_that_of_the_parent_was)
 	}));
 }
 
-TEST(descriptor_of_the_parent_is_closed_in_the_child)
+TEST_F(fresh, descriptor_of_the_parent_is_closed_in_the_child)
 {
 	if (!on_device())
 		SKIP(return, "needs the device");
@@ -224,7 +238,7 @@ TEST(exec_gives_everything_back)
 }
 
 /* No handler of pthread_atfork() runs. */
-TEST(child_of_a_bare_clone_starts_with_nothing)
+TEST_F(fresh, child_of_a_bare_clone_starts_with_nothing)
 {
 	char *span = ps_span_alloc(4 * PAGE);
 	char *cached = ps_span_alloc(PAGE);
@@ -281,10 +295,9 @@ FIXTURE(copy)
 	char *huge;
 };
 
-/* In a child of the test's, as the choice is made once. */
+/* Without a choice. */
 FIXTURE_SETUP(copy)
 {
-	setenv("PAGESPAN_FORK", "copy", 1);
 	self->span = ps_span_alloc(40 * PAGE);
 	self->cached = ps_span_alloc(3 * PAGE);
 	self->huge = ps_span_alloc(600 * PAGE);
@@ -312,12 +325,13 @@ static bool span_is_whole(const char *span)
 
 TEST_F(copy, child_has_the_spans_at_the_same_addresses)
 {
+	const char *backend = ps_backend();
 	uint64_t held = stats().bytes_held;
 
 	EXPECT_EQ(0, IN_CHILD({
 		if (!span_is_whole(self->span) || self->huge[600 * PAGE - 1] != 0x48)
 			_exit(1);
-		if (strcmp(ps_backend(), "memory") || nr_devices())
+		if (strcmp(ps_backend(), backend) || nr_devices())
 			_exit(2);
 		if (stats().bytes_held != held)
 			_exit(3);
