@@ -145,6 +145,14 @@ static inline bool compat_mm_has_pinned(struct mm_struct *mm)
 #endif
 }
 
+/* Makes entries of 4 KiB not writable, where there is something for it. */
+static inline void compat_wp_mapping(struct address_space *mapping, pgoff_t first, pgoff_t nr)
+{
+#ifdef CONFIG_MAPPING_DIRTY_HELPERS
+	wp_shared_mapping_range(mapping, first, nr);
+#endif
+}
+
 /* Since 6.4 faults take a lock of the VMA alone. */
 static inline void compat_vma_start_write(struct vm_area_struct *vma)
 {

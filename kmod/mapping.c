@@ -411,5 +411,6 @@ int mapping_mmap(struct client *client, struct vm_area_struct *vma)
 		return ret;
 	vma->vm_private_data = client;
 	vma->vm_ops = &mapping_vm_ops;
+	atomic_inc(&client->view.nr_windows);
 	return 0;
 }

@@ -739,10 +739,63 @@ static int copy_pinned(struct view *view, struct client *parent)
 	return 0;
 }
 
+static void protect(struct vm_area_struct *vma)
+{
+	vma->vm_ops = &snapshot_vm_ops;
+	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+}
+
+/*
+ * Makes every fault that writes come here, in this process; true if all windows of the
+ * client are in it. mmap_lock is held for writing.
+ */
+static bool protect_windows(const struct client *client)
+{
+	VMA_ITERATOR(vmas, current->mm, 0);
+	struct vm_area_struct *vma;
+	int nr_windows = 0;
+
+	for_each_vma(vmas, vma) {
+		if (mapping_client(vma) != client)
+			continue;
+		compat_vma_start_write(vma);
+		protect(vma);
+		nr_windows++;
+	}
+	return nr_windows == atomic_read(&client->view.nr_windows);
+}
+
+/*
+ * Makes no entry of a client writable. Entries of 4 KiB stay where they are, if all its
+ * windows keep them as they are; it is not done for those of 2 MiB.
+ */
+static void write_protect(struct client *client, const struct view *seen, bool keep)
+{
+	struct pool *pool = client->registry->pool;
+	unsigned long block;
+	void *bits;
+	u64 first;
+
+	if (!keep || !IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS)) {
+		zap_windows(&client->view, 0, 0);
+		return;
+	}
+	xa_for_each((struct xarray *)&seen->seen, block, bits) {
+		first = block * BLOCK_PAGES;
+		if (pool_is_folio(pool, first) || pool_is_mapped(pool, first))
+			zap_windows(&client->view, first, BLOCK_PAGES);
+		else
+			compat_wp_mapping(client->window, first, BLOCK_PAGES);
+	}
+	xa_for_each(&client->view.copies, block, bits)
+		zap_windows(&client->view, block, 1);
+}
+
 /* What the parent sees, the child does from now on; and no entry of either is writable. */
 static int share(struct client *parent, struct client *child)
 {
 	struct family *family = parent->view.family;
+	bool keep = protect_windows(parent);
 	int ret;
 
 	down_write(&family->lock);
@@ -750,7 +803,7 @@ static int share(struct client *parent, struct client *child)
 	ret = see_owned(&child->view, parent) ?: see_seen(&child->view, &parent->view);
 	up_write(&parent->lock);
 	join(child, family);
-	zap_windows(&parent->view, 0, 0);
+	write_protect(parent, &child->view, keep && !ret && parent->window != parent->view.home);
 	if (!ret && (compat_mm_has_pinned(current->mm) || READ_ONCE(parent->had_export)))
 		ret = copy_pinned(&child->view, parent);
 	up_write(&family->lock);
@@ -823,12 +876,6 @@ static struct client *fork_client(struct client *parent, struct mm_struct *mm)
 /* A window that could not be inherited: whatever is touched there raises SIGBUS. */
 static const struct vm_operations_struct lost_vm_ops = { };
 
-static void protect(struct vm_area_struct *vma)
-{
-	vma->vm_ops = &snapshot_vm_ops;
-	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
-}
-
 /**
  * snapshot_open() - a window comes to be besides another: split, moved, or inherited
  * @vma: the new one
@@ -840,6 +887,7 @@ void snapshot_open(struct vm_area_struct *vma)
 	struct client *child;
 
 	if (vma->vm_mm == current->mm) {
+		atomic_inc(&parent->view.nr_windows);
 		if (vma->vm_file == parent->view.home_file)
 			atomic_inc(&parent->view.nr_home);
 		return;
@@ -852,11 +900,11 @@ void snapshot_open(struct vm_area_struct *vma)
 	child = fork_client(parent, vma->vm_mm);
 	if (IS_ERR(child))
 		return;
-	protect(old);
 	protect(vma);
 	vma->vm_private_data = child;
 	vma->vm_file = child->view.home_file;
 	atomic_inc(&child->view.nr_home);
+	atomic_inc(&child->view.nr_windows);
 }
 
 /**
@@ -868,6 +916,7 @@ void snapshot_close(struct vm_area_struct *vma)
 	struct client *client = vma->vm_private_data;
 	struct view *view = &client->view;
 
+	atomic_dec(&view->nr_windows);
 	if (vma->vm_file != view->home_file || !atomic_dec_and_test(&view->nr_home))
 		return;
 	WRITE_ONCE(view->mm, NULL);
@@ -1166,7 +1215,6 @@ put:
  */
 long snapshot_take(struct client *client)
 {
-	struct vm_area_struct *vma;
 	struct address_space *mapping;
 	struct file *file;
 	int ret;
@@ -1179,16 +1227,8 @@ long snapshot_take(struct client *client)
 		mapping_destroy(mapping);
 		return PTR_ERR(file);
 	}
-	if (mmap_write_lock_killable(current->mm)) {
-		ret = -EINTR;
-	} else {
-		VMA_ITERATOR(vmas, current->mm, 0);
-
-		for_each_vma(vmas, vma)
-			if (mapping_client(vma) == client) {
-				compat_vma_start_write(vma);
-				protect(vma);
-			}
+	ret = mmap_write_lock_killable(current->mm);
+	if (!ret) {
 		ret = share(client, file->private_data);
 		mmap_write_unlock(current->mm);
 	}

@@ -41,8 +41,9 @@ struct family {
  * @mm: the process that inherited them; NULL once they are gone
  * @parent: the id of the client that forked
  * @nr_home: how many of them there are
+ * @nr_windows: how many windows it has, in whatever process
  *
- * All but the first under family->lock, and @nr_home, which is atomic.
+ * All but the first under family->lock, and the last two, which are atomic.
  */
 struct view {
 	struct family *family;
@@ -56,6 +57,7 @@ struct view {
 	struct mm_struct *mm;
 	u64 parent;
 	atomic_t nr_home;
+	atomic_t nr_windows;
 };
 
 void snapshot_view_init(struct view *view);
